@@ -1,0 +1,44 @@
+"""Geometry of cells: volume, lengths and angles, the symmetric form, Cartesian and fractional coordinates."""
+
+import torch
+from torch import Tensor
+
+from model.crystals import Crystals
+from model.shapes import Float
+
+
+def volume(cell: Float[Tensor, "batch 3 3"]) -> Float[Tensor, " batch"]:
+    """Volume in Å³, positive whatever the handedness."""
+    return torch.linalg.det(cell).abs()
+
+
+def lengths(cell: Float[Tensor, "batch 3 3"]) -> Float[Tensor, "batch 3"]:
+    """Lengths of the lattice vectors in Å."""
+    return cell.norm(dim=-1)
+
+
+def angles(cell: Float[Tensor, "batch 3 3"]) -> Float[Tensor, "batch 3"]:
+    """Angles between b and c, c and a, a and b, in degrees."""
+    unit = cell / lengths(cell).unsqueeze(-1)
+    cosines = (unit[:, [1, 2, 0]] * unit[:, [2, 0, 1]]).sum(-1)
+    return torch.rad2deg(torch.arccos(cosines.clamp(-1, 1)))
+
+
+def symmetric(cell: Float[Tensor, "batch 3 3"]) -> Float[Tensor, "batch 3 3"]:
+    """The same crystal turned so that its lattice matrix is symmetric and positive: (L Lᵀ)^½.
+
+    A left-handed or indefinite matrix is mirrored on the way. Source: Zeni et al., polar decomposition (B.3).
+    """
+    w, stretch, _ = torch.linalg.svd(cell)
+    return w @ torch.diag_embed(stretch) @ w.mT
+
+
+def cartesian(crystals: Crystals) -> Float[Tensor, "atoms 3"]:
+    """Positions in Å."""
+    return torch.einsum("ni,nij->nj", crystals.frac, crystals.cell[crystals.owner])
+
+
+def wrapped(frac: Float[Tensor, "atoms 3"]) -> Float[Tensor, "atoms 3"]:
+    """Fractional coordinates brought into [0, 1); rounding up to 1 is taken back to 0."""
+    inside = torch.remainder(frac, 1.0)
+    return torch.where(inside >= 1.0, torch.zeros_like(inside), inside)

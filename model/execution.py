@@ -1,0 +1,75 @@
+"""How work is spread and how it talks back: executors, progress, cancelling."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Cancelled(Exception):  # noqa: N818 - it is an answer, not an error
+    """Raised by a watch to stop the work at the next step; what was finished is kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """One word of a long task to whoever watches it.
+
+    `stage` names the task, `done` of `total` are its units (crystals, unless `unit` says otherwise), `payload`
+    carries what has just been finished or a preview of what is under way.
+    """
+
+    stage: str
+    done: int
+    total: int
+    unit: str = "crystals"
+    payload: Any = None
+
+
+Watch = Callable[[Progress], None]
+
+
+def silent(progress: Progress) -> None:  # noqa: ARG001 - a watch that does not look
+    """Watch nothing."""
+
+
+class Inline(Executor):
+    """Works on the spot: the standard executor interface without threads or processes."""
+
+    def submit(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> "Future[R]":
+        """Run now; an exception is kept in the future as usual."""
+        future: Future[R] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - the standard contract: whatever it was goes into the future
+            future.set_exception(error)
+        return future
+
+
+INLINE = Inline()
+
+
+def spread(
+    work: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    stage: str,
+    executor: Executor = INLINE,
+    watch: Watch = silent,
+) -> Iterator[R]:
+    """Do `work` on every item on any executor, results in the items' order, telling `watch` of each."""
+    items = list(items)
+    for done, result in enumerate(executor.map(work, items), start=1):
+        watch(Progress(stage=stage, done=done, total=len(items)))
+        yield result
+
+
+def dask_executor(address: str | None = None) -> Executor:
+    """An executor on a Dask cluster (a local one without an address)."""
+    try:
+        from dask.distributed import Client
+    except ImportError as error:
+        raise ImportError("Spreading work with Dask needs dask: pip install 'dask[distributed]'") from error
+    return Client(address).get_executor()

@@ -1,0 +1,1 @@
+"""The design bench in JupyterLab; sits on `model`."""

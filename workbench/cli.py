@@ -1,0 +1,25 @@
+"""`workbench`: every act of the bench as a command. Each command lives in a module of `workbench.commands`."""
+
+import typer
+
+from workbench.commands import data, evaluate, generate, models, open_bench, reference, train
+
+app = typer.Typer(
+    name="workbench",
+    help="Design inorganic crystals: prepare data, train, generate, judge, and open the bench.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.add_typer(data.app, name="data", help="Crystals in: prepare CSV or parquet files for training.")
+app.add_typer(reference.app, name="reference", help="Known crystals to compare with.")
+app.add_typer(models.app, name="model", help="Show and convert models.")
+app.command("train")(train.train)
+app.command("generate")(generate.generate)
+app.command("evaluate")(evaluate.evaluate)
+app.command("open")(open_bench.open_bench)
+
+
+def main() -> None:
+    """Entry point of the console command."""
+    app()
