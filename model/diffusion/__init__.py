@@ -1,0 +1,1 @@
+"""What noise does to a crystal, and what one step back is."""

@@ -1,0 +1,1 @@
+"""What the noise was, as GemNet sees it."""

@@ -1,0 +1,305 @@
+"""GemNet-dT: atoms and directed edges exchange messages; scores of coordinates and cell are read off the edges.
+
+Attribute names are those of the published checkpoints; the symbols in comments are those of section 3 of the facts.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from model.crystals import N_CLASSES, Crystals
+from model.network import graph as graphs
+from model.network.basis import RadialBasis, degree_weights, expand_degrees, spherical_harmonics
+from model.network.graph import Graph, swapped
+from model.network.layers import (
+    Cubic,
+    Dense,
+    Linear,
+    ScaleFactor,
+    mean_of,
+    residuals,
+    scaled_silu,
+    sum_over_edges,
+)
+from model.shapes import Float
+
+_SCALES: dict[str, list[float]] = json.loads(Path(__file__).with_name("scales.json").read_text())
+DEGREES = 7  # num_spherical: l = 0 … 6
+
+Steer = Callable[[int, Tensor], Tensor]  # (block, atom states) → atom states; how conditions enter
+
+
+def _scale(name: str, index: int) -> ScaleFactor:
+    """The published fitted factor; 1 beyond the blocks it was fitted for (section 3.6)."""
+    values = _SCALES[name]
+    return ScaleFactor(values[index] if index < len(values) else 1.0)
+
+
+class Bases(NamedTuple):
+    """What every block reads of the geometry; computed once an evaluation."""
+
+    trip: Float[Tensor, "edges 16"]
+    atom: Float[Tensor, "edges 16"]
+    out: Float[Tensor, "edges 16"]
+    lattice: Float[Tensor, "edges 16"]
+    harmonics: Float[Tensor, "atoms degree 49"]
+    circular: Float[Tensor, "atoms degree_times_16 49"]
+    itself: Float[Tensor, "edges 16"]
+
+
+class Outputs(NamedTuple):
+    """Cartesian forces on atoms, the lattice score, and the last atom states."""
+
+    forces: Float[Tensor, "atoms 3"]
+    stress: Float[Tensor, "batch 3 3"]
+    atoms: Float[Tensor, "atoms width"]
+
+
+class AtomEmbedding(nn.Module):
+    """One vector for each element and for the mask."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.embeddings = nn.Embedding(N_CLASSES, width)
+        nn.init.uniform_(self.embeddings.weight, -(3**0.5), 3**0.5)
+
+
+class EdgeEmbedding(nn.Module):
+    """silu*(W [h_s; h_t; rest]), the matrix split so that atoms are multiplied once each."""
+
+    def __init__(self, atom: int, rest: int, out: int) -> None:
+        super().__init__()
+        self.atom = atom
+        self.dense = Linear(2 * atom + rest, out)
+
+    def forward(self, h: Tensor, rest: Tensor, graph: Graph) -> Tensor:
+        """One vector an edge."""
+        from_source, from_target, from_rest = self.dense.weight.split([self.atom, self.atom, rest.shape[-1]], dim=1)
+        x = rest @ from_rest.T
+        x = x + (h @ from_source.T)[graph.source] + (h @ from_target.T)[graph.target]
+        return scaled_silu(x)
+
+
+class TripletInteraction(nn.Module):
+    """Messages from edges b → a to edges c → a, weighted by the angle between them.
+
+    The sum over b is taken once an atom, in spherical harmonics, so that no triplet is ever listed.
+    """
+
+    def __init__(self, edge: int, trip: int, bil: int, rbf: int, cbf: int, block: int) -> None:
+        super().__init__()
+        self.dense_ba = Dense(edge, edge)
+        self.mlp_rbf = Linear(rbf, edge)
+        self.scale_rbf = _scale("had_rbf", block)
+        self.mlp_cbf = Cubic(trip, cbf, bil)
+        self.scale_cbf_sum = _scale("sum_cbf", block)
+        self.down_projection = Dense(edge, trip)
+        self.up_projection_ca = Dense(bil, edge)
+        self.up_projection_ac = Dense(bil, edge)
+
+    def forward(self, m: Tensor, bases: Bases, graph: Graph) -> Tensor:
+        """T(m) of section 3.7."""
+        y = self.dense_ba(m) * self.mlp_rbf(bases.trip) * self.scale_rbf.scale_factor
+        y = self.down_projection(y)
+        padded = torch.cat([y, y.new_zeros(1, y.shape[-1])])[graph.slots]
+        around = torch.bmm(bases.harmonics.mT, padded)  # (atoms, 49, trip): the sum over b
+        cbf = bases.itself.shape[-1]
+        turned = torch.bmm(bases.circular, around).reshape(-1, cbf, y.shape[-1])[graph.place]  # P of each edge
+        turned = turned - bases.itself.unsqueeze(-1) * y.unsqueeze(1)  # without the edge itself
+        mixing = self.mlp_cbf.weight.permute(1, 0, 2).reshape(-1, self.mlp_cbf.weight.shape[-1])
+        q = turned.reshape(turned.shape[0], -1) @ mixing * self.scale_cbf_sum.scale_factor
+        return mean_of(self.up_projection_ca(q), swapped(self.up_projection_ac(q)))
+
+
+class AtomUpdate(nn.Module):
+    """Atom states out of the edges that arrive."""
+
+    def __init__(self, atom: int, edge: int, rbf: int, count: int, scale: ScaleFactor) -> None:
+        super().__init__()
+        self.dense_rbf = Linear(rbf, edge)
+        self.scale_sum = scale
+        self.layers = nn.Sequential(Dense(edge, atom), *residuals(count, atom))
+
+    def forward(self, m: Tensor, rbf: Tensor, graph: Graph, atoms: int) -> Tensor:
+        """g of section 3.7, step 3."""
+        return self.layers(self.scale_sum(sum_over_edges(m * self.dense_rbf(rbf), graph.target, atoms)))
+
+
+class ConcatLayer(EdgeEmbedding):
+    """Edge messages renewed from both atoms and themselves."""
+
+
+class InteractionBlock(nn.Module):
+    """One exchange between edges, their neighbours and their atoms (section 3.7)."""
+
+    def __init__(self, block: int, size: dict[str, int]) -> None:
+        super().__init__()
+        atom, edge = size["emb_size_atom"], size["emb_size_edge"]
+        self.dense_ca = Dense(edge, edge)
+        self.trip_interaction = TripletInteraction(
+            edge, size["emb_size_trip"], size["emb_size_bil_trip"], size["emb_size_rbf"], size["emb_size_cbf"], block
+        )
+        self.layers_before_skip = nn.Sequential(*residuals(size["num_before_skip"], edge))
+        self.layers_after_skip = nn.Sequential(*residuals(size["num_after_skip"], edge))
+        self.atom_update = AtomUpdate(atom, edge, size["emb_size_rbf"], size["num_atom"], _scale("atom_sum", block))
+        self.concat_layer = ConcatLayer(atom, edge, edge)
+        self.residual_m = nn.Sequential(*residuals(size["num_concat"], edge))
+
+    def forward(self, h: Tensor, m: Tensor, bases: Bases, graph: Graph) -> tuple[Tensor, Tensor]:
+        """New atom and edge states."""
+        x = self.layers_before_skip(mean_of(self.dense_ca(m), self.trip_interaction(m, bases, graph)))
+        m = self.layers_after_skip(mean_of(m, x))
+        h = mean_of(h, self.atom_update(m, bases.atom, graph, h.shape[0]))
+        return h, mean_of(m, self.residual_m(self.concat_layer(h, m, graph)))
+
+
+class OutputBlock(nn.Module):
+    """A force along every edge. The energy branch is kept for published checkpoints and never evaluated."""
+
+    def __init__(self, index: int, size: dict[str, int], *, energy: bool) -> None:
+        super().__init__()
+        atom, edge, rbf = size["emb_size_atom"], size["emb_size_edge"], size["emb_size_rbf"]
+        if energy:
+            unused = AtomUpdate(atom, edge, rbf, size["num_atom"], _scale("out_sum", index))
+            self.dense_rbf, self.scale_sum, self.layers = unused.dense_rbf, unused.scale_sum, unused.layers
+            self.out_energy = Linear(atom, 1)
+        self.scale_rbf_F = _scale("out_had", index)
+        self.seq_forces = nn.Sequential(Dense(edge, edge), *residuals(size["num_atom"], edge))
+        self.out_forces = Linear(edge, 1)
+        self.dense_rbf_F = Linear(rbf, edge)
+
+    def forward(self, m: Tensor, rbf: Tensor) -> Float[Tensor, " edges"]:
+        """F_e of section 3.8: w · (f ⊙ (F_rbf r)) with the two small matrices multiplied first."""
+        gate = rbf @ (self.dense_rbf_F.weight * self.out_forces.weight.T * self.scale_rbf_F.scale_factor).T
+        return (self.seq_forces(m) * gate).sum(-1)
+
+
+class LatticeBlock(nn.Module):
+    """A stretch along every edge."""
+
+    def __init__(self, size: dict[str, int]) -> None:
+        super().__init__()
+        edge = size["emb_size_edge"]
+        self.mlp = nn.Sequential(Dense(edge, edge), Linear(edge, edge))
+        self.dense_rbf_F = Linear(size["emb_size_rbf"], edge)
+        self.out_forces = Linear(edge, 1)
+
+    def forward(self, m: Tensor, rbf: Tensor) -> Float[Tensor, " edges"]:
+        """φ_e of section 3.8. The second matrix is linear, so it is applied to the 16 radial columns instead."""
+        columns = self.mlp[1].weight.T @ (self.dense_rbf_F.weight * self.out_forces.weight.T)
+        return (self.mlp[0](m) * (rbf @ columns.T)).sum(-1)
+
+
+class GemNet(nn.Module):
+    """GemNet-dT with a lattice head (section 3). Sizes are arguments; the defaults are the published ones."""
+
+    def __init__(
+        self,
+        *,
+        num_blocks: int = 4,
+        emb_size_atom: int = 512,
+        emb_size_edge: int = 512,
+        latent_dim: int = 512,
+        cutoff: float = 7.0,
+        max_neighbors: int = 50,
+        num_radial: int = 128,
+        emb_size_trip: int = 64,
+        emb_size_bil_trip: int = 64,
+        emb_size_rbf: int = 16,
+        emb_size_cbf: int = 16,
+        num_before_skip: int = 1,
+        num_after_skip: int = 2,
+        num_concat: int = 1,
+        num_atom: int = 3,
+        energy: bool = False,
+    ) -> None:
+        super().__init__()
+        size = {
+            "emb_size_atom": emb_size_atom, "emb_size_edge": emb_size_edge, "emb_size_trip": emb_size_trip,
+            "emb_size_bil_trip": emb_size_bil_trip, "emb_size_rbf": emb_size_rbf, "emb_size_cbf": emb_size_cbf,
+            "num_before_skip": num_before_skip, "num_after_skip": num_after_skip, "num_concat": num_concat,
+            "num_atom": num_atom,
+        }
+        self.cutoff, self.max_neighbors = cutoff, max_neighbors
+        self.atom_emb = AtomEmbedding(emb_size_atom)
+        self.atom_latent_emb = nn.Linear(emb_size_atom + latent_dim, emb_size_atom)
+        self.radial_basis = RadialBasis(num_radial, cutoff)
+        self.edge_emb = EdgeEmbedding(emb_size_atom, num_radial, emb_size_edge)
+        self.angle_edge_emb = nn.Sequential(
+            nn.Linear(emb_size_edge + 3, emb_size_edge), nn.ReLU(), nn.Linear(emb_size_edge, emb_size_edge)
+        )
+        self.mlp_rbf3 = Linear(num_radial, emb_size_rbf)
+        self.mlp_rbf_h = Linear(num_radial, emb_size_rbf)
+        self.mlp_rbf_out = Linear(num_radial, emb_size_rbf)
+        self.mlp_rbf_lattice = Linear(num_radial, emb_size_rbf)
+        self.mlp_cbf3 = Cubic(DEGREES, num_radial, emb_size_cbf)
+        self.int_blocks = nn.ModuleList(InteractionBlock(b, size) for b in range(num_blocks))
+        self.out_blocks = nn.ModuleList(OutputBlock(i, size, energy=energy) for i in range(num_blocks + 1))
+        self.lattice_out_blocks = nn.ModuleList(LatticeBlock(size) for _ in range(num_blocks + 1))
+
+    def forward(self, crystals: Crystals, latent: Float[Tensor, "batch latent"], steer: Steer | None = None) -> Outputs:
+        """Forces, lattice score and atom states of noisy crystals.
+
+        `steer` changes the atom states before each interaction block, after that stage's outputs were read.
+        """
+        graph = graphs.build(crystals, self.cutoff, self.max_neighbors)
+        rbf, bases = self._bases(graph)
+        h = self._embed_atoms(crystals, latent)
+        m = self._embed_edges(h, rbf, crystals, graph)
+        force = self.out_blocks[0](m, bases.out)
+        stretch = self.lattice_out_blocks[0](m, bases.lattice)
+        for b, block in enumerate(self.int_blocks):
+            h = h if steer is None else steer(b, h)
+            h, m = block(h, m, bases, graph)
+            force = force + self.out_blocks[b + 1](m, bases.out)
+            stretch = stretch + self.lattice_out_blocks[b + 1](m, bases.lattice)
+        forces = sum_over_edges(force[:, None].float() * graph.direction, graph.target, h.shape[0])
+        return Outputs(forces, _stress(stretch.float(), graph, len(crystals)), h)
+
+    def _embed_atoms(self, crystals: Crystals, latent: Tensor) -> Tensor:
+        """h⁰ = W [Emb(Z − 1); z] + b, the crystal's part multiplied once a crystal."""
+        width = self.atom_emb.embeddings.weight.shape[-1]
+        of_atom, of_latent = self.atom_latent_emb.weight.split([width, latent.shape[-1]], dim=1)
+        per_class = self.atom_emb.embeddings.weight @ of_atom.T
+        per_crystal = latent @ of_latent.T + self.atom_latent_emb.bias
+        return per_class[crystals.numbers - 1] + per_crystal[crystals.owner]
+
+    def _embed_edges(self, h: Tensor, rbf: Tensor, crystals: Crystals, graph: Graph) -> Tensor:
+        """m⁰: both atoms, the distance, and the angles with the lattice vectors (section 3.5)."""
+        m = self.edge_emb(h, rbf, graph)
+        rows = torch.nn.functional.normalize(crystals.cell, dim=-1, eps=1e-8)
+        angles = torch.bmm(rows[graph.owner], graph.direction.unsqueeze(-1)).squeeze(-1)
+        return self.angle_edge_emb(torch.cat([m, angles.to(m)], dim=-1))
+
+    def _bases(self, graph: Graph) -> tuple[Tensor, Bases]:
+        """Radial functions are the same both ways along an edge: computed for one half."""
+        rbf = self.radial_basis(graph.distance[: graph.half])
+        flat = [self.mlp_rbf3.weight, self.mlp_rbf_h.weight, self.mlp_rbf_out.weight, self.mlp_rbf_lattice.weight]
+        trip, atom, out, lattice = (torch.cat([v, v]) for v in (rbf @ torch.cat(flat).T).split(len(flat[0]), dim=-1))
+        radial = torch.einsum("er,lrc->ecl", rbf, self.mlp_cbf3.weight)
+        radial = torch.cat([radial, radial])  # R of section 3.4
+        weights, at_zero = (w.to(radial) for w in degree_weights(DEGREES))
+        harmonics = _pad(spherical_harmonics(graph.direction, DEGREES).to(radial), graph)
+        spread = _pad((radial * weights).flatten(1), graph).unflatten(-1, radial.shape[1:])
+        circular = (expand_degrees(spread) * harmonics.unsqueeze(-2)).flatten(1, 2)
+        return torch.cat([rbf, rbf]), Bases(trip, atom, out, lattice, harmonics, circular, radial @ at_zero)
+
+
+def _pad(per_edge: Float[Tensor, "edges width"], graph: Graph) -> Float[Tensor, "atoms degree width"]:
+    """Each atom's incoming edges in a row, zeros behind them."""
+    return torch.cat([per_edge, per_edge.new_zeros(1, per_edge.shape[-1])])[graph.slots]
+
+
+def _stress(stretch: Float[Tensor, " edges"], graph: Graph, batch: int) -> Float[Tensor, "batch 3 3"]:
+    """S = mean over a crystal's edges of φ û ûᵀ (section 3.8); zero for a crystal without edges."""
+    outer = (stretch[:, None, None] * graph.direction.unsqueeze(-1) * graph.direction.unsqueeze(-2)).flatten(1)
+    total = sum_over_edges(outer, graph.owner, batch)
+    edges = torch.bincount(graph.owner, minlength=batch).clamp(min=1)
+    return (total / edges[:, None]).unflatten(-1, (3, 3))
+
+
+SIZES: Sequence[str] = tuple(GemNet.__init__.__kwdefaults__ or ())
