@@ -1,0 +1,279 @@
+"""Many crystals relaxed at once, atoms and cell: converged ones leave, new ones enter."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Executor, as_completed
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model.crystals import Crystals
+from model.execution import INLINE, Cancelled, Progress, Watch, silent
+from model.relax import fire
+from model.relax.potential import Potential, Reading, join, silence
+from model.shapes import Bool, Float, Int
+
+FMAX, STEPS = 0.05, 500
+_EXPLODED, _COLLAPSED = 10.0, 0.05  # volume against the start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Path:
+    """The way of one crystal down: every crystal on it, and its energies in eV."""
+
+    crystals: Crystals
+    energy: Float[Tensor, " steps"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relaxed:
+    """One crystal that came out: its row among those that went in, and its verdict (an empty `reason` is success)."""
+
+    row: int
+    crystal: Crystals
+    energy: float
+    force: float
+    converged: bool
+    steps: int
+    reason: str
+    moments: Float[Tensor, " atoms"]
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relaxation:
+    """Relaxed crystals, in the order in which they went in.
+
+    Energies are totals in eV (NaN where the potential failed), `force` the largest one left in eV/Å, moments in Bohr
+    magnetons; `reasons` are empty where the relaxation converged.
+    """
+
+    crystals: Crystals
+    energy: Float[Tensor, " batch"]
+    force: Float[Tensor, " batch"]
+    converged: Bool[Tensor, " batch"]
+    steps: Int[Tensor, " batch"]
+    moments: Float[Tensor, " atoms"]
+    reasons: tuple[str, ...]
+    potential: str
+    paths: tuple[Path, ...] = ()
+
+    def __len__(self) -> int:
+        """Number of crystals."""
+        return len(self.crystals)
+
+    @property
+    def failed(self) -> Bool[Tensor, " batch"]:
+        """Crystals that the potential could not judge."""
+        return self.energy.isnan()
+
+    @property
+    def failures(self) -> dict[int, str]:
+        """Crystals that the potential could not judge, by position, each with its reason."""
+        return {row: self.reasons[row] for row in torch.nonzero(self.failed)[:, 0].tolist()}
+
+    @property
+    def energy_per_atom(self) -> Float[Tensor, " batch"]:
+        """Energy in eV/atom."""
+        return self.energy / self.crystals.n_atoms
+
+
+def relax(
+    crystals: Crystals,
+    potential: Potential,
+    *,
+    fmax: float = FMAX,
+    steps: int = STEPS,
+    atoms_at_once: int = 512,
+    executor: Executor = INLINE,
+    watch: Watch = silent,
+    trajectories: bool = False,
+) -> Relaxation:
+    """Relax atoms and cell of every crystal until no force exceeds `fmax` eV/Å, in at most `steps` steps.
+
+    A crystal that does not converge, whose cell explodes, or on which the potential fails, gets that as its verdict;
+    the others go on. `watch` hears of every crystal that is done, as a `Relaxed`.
+    """
+    done: list[Relaxed | None] = [None] * len(crystals)
+    for one in relaxing(
+        crystals, potential, fmax=fmax, steps=steps, atoms_at_once=atoms_at_once, executor=executor,
+        watch=watch, trajectories=trajectories,
+    ):  # fmt: skip
+        done[one.row] = one
+    return gather([one for one in done if one is not None], potential.name)
+
+
+def relaxing(
+    crystals: Crystals,
+    potential: Potential,
+    *,
+    fmax: float = FMAX,
+    steps: int = STEPS,
+    atoms_at_once: int = 512,
+    executor: Executor = INLINE,
+    watch: Watch = silent,
+    trajectories: bool = False,
+) -> Iterator[Relaxed]:
+    """The same as `relax`, crystal by crystal as each is done."""
+    work = _Work(potential, fmax, steps, atoms_at_once, trajectories)
+    stream = work.inline(crystals) if executor is INLINE else work.spread(crystals, executor)
+    for count, one in enumerate(stream, start=1):
+        watch(Progress(stage="relax", done=count, total=len(crystals), payload=one))
+        yield one
+
+
+def gather(done: list[Relaxed], potential: str) -> Relaxation:
+    """One relaxation out of crystals that came out singly, in the order given."""
+    return Relaxation(
+        crystals=Crystals.join([one.crystal for one in done]),
+        energy=torch.tensor([one.energy for one in done], dtype=torch.float64),
+        force=torch.tensor([one.force for one in done], dtype=torch.float64),
+        converged=torch.tensor([one.converged for one in done], dtype=torch.bool),
+        steps=torch.tensor([one.steps for one in done], dtype=torch.long),
+        moments=torch.cat([one.moments for one in done]) if done else torch.zeros(0, dtype=torch.float64),
+        reasons=tuple(one.reason for one in done),
+        potential=potential,
+        paths=tuple(one.path for one in done if one.path is not None),
+    )
+
+
+def read(potential: Potential, crystals: Crystals) -> Reading:
+    """What the potential says, whatever it does: those on which it raises or answers NaN are declined by name."""
+    try:
+        reading = potential(crystals)
+    except Cancelled:
+        raise
+    except Exception as error:  # noqa: BLE001 - a stranger's potential; halving the batch finds the culprits
+        if len(crystals) == 1:
+            return silence(crystals, f"{potential.name} raised {type(error).__name__}: {error}")
+        half = len(crystals) // 2
+        return join([read(potential, crystals[:half]), read(potential, crystals[half:])], [half, len(crystals) - half])
+    broken = ~_finite(reading, crystals)
+    declined = dict.fromkeys(torch.nonzero(broken)[:, 0].tolist(), f"{potential.name} answered with not-a-number")
+    return Reading(
+        energy=reading.energy.double(), forces=reading.forces.double(), stress=reading.stress.double(),
+        moments=reading.moments.double(), declined=declined | dict(reading.declined),
+    )  # fmt: skip
+
+
+def _finite(reading: Reading, crystals: Crystals) -> Bool[Tensor, " batch"]:
+    atoms = torch.zeros(len(crystals)).index_add_(0, crystals.owner, (~reading.forces.isfinite().all(1)).float())
+    return (atoms == 0) & reading.energy.isfinite() & reading.stress.isfinite().all(2).all(1)
+
+
+@dataclass
+class _Entry:
+    """What is remembered of a crystal while it falls."""
+
+    row: int
+    volume: float
+    steps: int = 0
+    frames: list[Crystals] | None = None
+    energies: list[float] | None = None
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One relaxation as it was asked for; goes to other processes with its potential."""
+
+    potential: Potential
+    fmax: float
+    steps: int
+    atoms_at_once: int
+    trajectories: bool
+
+    def inline(self, crystals: Crystals) -> Iterator[Relaxed]:
+        """Keep a pool of at most `atoms_at_once` atoms falling; whoever is done leaves, the next enters."""
+        waiting = deque(range(len(crystals)))
+        pool, entries = fire.start(Crystals.empty()), []
+        while waiting or entries:
+            fresh = self._enter(crystals, waiting, int(pool.n_atoms.sum()))
+            if fresh:
+                volumes = torch.linalg.det(crystals[fresh].cell.double()).abs().tolist()
+                entries += [self._entry(row, volume) for row, volume in zip(fresh, volumes, strict=True)]
+                pool = fire.Falling.join([pool, fire.start(crystals[fresh])])
+            here = pool.crystals
+            reading = read(self.potential, here)
+            force = fire.pull(pool, reading)
+            largest = fire.largest(pool, force)
+            stay = []
+            for place, entry in enumerate(entries):
+                verdict = self._verdict(entry, place, here, reading, float(largest[place]))
+                stay.append(verdict is None)
+                if verdict is not None:
+                    yield verdict
+            keep = torch.tensor(stay)
+            entries = [entry for entry, stays in zip(entries, stay, strict=True) if stays]
+            pool = fire.step(pool.pick(keep), _pick(pool, force, keep))
+
+    def spread(self, crystals: Crystals, executor: Executor) -> Iterator[Relaxed]:
+        """Portions on an executor, large and small crystals mixed so that portions take alike."""
+        order = torch.argsort(crystals.n_atoms, descending=True).tolist()
+        portions = max(1, min(len(order), round(4 * int(crystals.n_atoms.sum()) / self.atoms_at_once)))
+        rows = [order[i::portions] for i in range(portions)]
+        futures = {executor.submit(self.all, crystals[part]): part for part in rows if part}
+        try:
+            for future in as_completed(futures):
+                part = futures[future]
+                for one in future.result():
+                    yield _renumber(one, part[one.row])
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def all(self, crystals: Crystals) -> list[Relaxed]:
+        """What `inline` gives, at once: the work of one process."""
+        return list(self.inline(crystals))
+
+    def _enter(self, crystals: Crystals, waiting: "deque[int]", falling: int) -> list[int]:
+        fresh: list[int] = []
+        while waiting and (falling == 0 or falling + int(crystals.n_atoms[waiting[0]]) <= self.atoms_at_once):
+            falling += int(crystals.n_atoms[waiting[0]])
+            fresh.append(waiting.popleft())
+        return fresh
+
+    def _entry(self, row: int, volume: float) -> _Entry:
+        return _Entry(row, volume, 0, [], []) if self.trajectories else _Entry(row, volume)
+
+    def _verdict(self, entry: _Entry, place: int, here: Crystals, reading: Reading, force: float) -> Relaxed | None:
+        """The crystal's verdict if it is done, None while it still falls."""
+        reason, converged = reading.declined.get(place, ""), False
+        if not reason:
+            if entry.frames is not None:
+                entry.frames.append(here[place])
+                entry.energies.append(float(reading.energy[place]))
+            change = float(torch.linalg.det(here.cell[place]).abs()) / max(entry.volume, 1e-12)
+            converged = force < self.fmax
+            if not converged:
+                reason = self._trouble(change, force, entry.steps)
+                if not reason:
+                    entry.steps += 1
+                    return None
+        return Relaxed(
+            row=entry.row, crystal=here[place], energy=float(reading.energy[place]), force=force,
+            converged=converged, steps=entry.steps, reason=reason, path=_path(entry),
+            moments=reading.moments[here.owner == place],
+        )  # fmt: skip
+
+    def _trouble(self, change: float, force: float, steps: int) -> str:
+        if change > _EXPLODED or change < _COLLAPSED:
+            what = "exploded" if change > 1 else "collapsed"
+            return f"Its cell {what} while relaxing: after {steps} steps the volume was {change:.3g} times the first."
+        if steps >= self.steps:
+            return f"Not relaxed after {steps} steps: a force of {force:.3g} eV/Å is left, {self.fmax:g} was asked for."
+        return ""
+
+
+def _pick(pool: fire.Falling, force: fire.Pull, keep: Tensor) -> fire.Pull:
+    return fire.Pull(atoms=force.atoms[keep[pool.owner]], cell=force.cell[keep])
+
+
+def _path(entry: _Entry) -> Path | None:
+    if entry.frames is None:
+        return None
+    return Path(crystals=Crystals.join(entry.frames), energy=torch.tensor(entry.energies, dtype=torch.float64))
+
+
+def _renumber(one: Relaxed, row: int) -> Relaxed:
+    return Relaxed(**{name: getattr(one, name) for name in Relaxed.__slots__} | {"row": row})
