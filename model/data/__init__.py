@@ -1,0 +1,1 @@
+"""Crystals to learn from: tables in, a memory-mapped cache out."""
