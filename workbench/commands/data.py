@@ -1,0 +1,101 @@
+"""`workbench data`: crystals in."""
+
+import os
+import time
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from model.execution import INLINE
+from workbench.commands.talk import bar, fail
+
+if TYPE_CHECKING:
+    from model.data.cache import Dataset
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command()
+def prepare(
+    files: Annotated[list[Path], typer.Argument(help="CSV, CSV.gz or parquet files with columns material_id and cif.")],
+    out: Annotated[Path, typer.Option(help="Folder that gets one folder a file: train.csv.gz becomes OUT/train.")],
+    max_atoms: Annotated[int, typer.Option(min=1, help="Largest primitive cell to take.")] = 20,
+    any_element: Annotated[bool, typer.Option(help="Also noble gases, Tc, Pm and the elements after Bi.")] = False,
+    max_energy_above_hull: Annotated[
+        float | None, typer.Option(help="Leave out crystals known to lie higher, in eV/atom.")
+    ] = None,
+    keep: Annotated[list[str] | None, typer.Option(help="A further numeric column to keep as a label.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one for each core.")] = 0,
+    overwrite: Annotated[bool, typer.Option(help="Make datasets anew that came from other files or options.")] = False,
+) -> None:
+    """Make primitive, Niggli-reduced crystals with labels out of tables, ready for training."""
+    from model.data.cache import DatasetError, prepare_splits
+    from model.data.sources import Selection, SourceError
+
+    selection = Selection(max_atoms=max_atoms, max_energy_above_hull=max_energy_above_hull, keep=tuple(keep or ()))
+    if any_element:
+        selection = Selection(**{**vars(selection), "elements": None})
+    begun = time.perf_counter()
+    try:
+        with bar() as watch, _pool(workers) as executor:
+            splits = prepare_splits(
+                files, out, selection=selection, executor=executor, watch=watch, overwrite=overwrite
+            )
+    except (DatasetError, SourceError, OSError) as error:
+        raise fail(str(error)) from error
+    for name, dataset in splits.items():
+        _report(name, dataset)
+    typer.echo(f"{sum(map(len, splits.values()))} crystals in {out} after {time.perf_counter() - begun:.1f} s.")
+
+
+@app.command()
+def show(folder: Annotated[Path, typer.Argument(help="A dataset, or a folder of several splits.")]) -> None:
+    """Show what a dataset holds: sizes, rejected rows, labels."""
+    from model.data.cache import MANIFEST, Dataset, DatasetError
+
+    inside = sorted(file.parent for file in folder.glob(f"*/{MANIFEST}"))
+    try:
+        for at, place in enumerate(inside or [folder]):
+            if at:
+                typer.echo("")
+            dataset = Dataset.load(place)
+            _report(place.name, dataset)
+            _describe(dataset)
+    except DatasetError as error:
+        raise fail(str(error)) from error
+
+
+def _pool(workers: int) -> AbstractContextManager[Executor]:
+    """Processes that start fresh: forking a process that holds torch's threads may hang."""
+    workers = workers or os.cpu_count() or 1
+    if workers == 1:
+        return nullcontext(INLINE)
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+
+
+def _report(name: str, dataset: "Dataset") -> None:
+    manifest = dataset.manifest
+    typer.echo(f"{name}: {len(dataset)} crystals of {manifest.get('rows', len(dataset))} rows")
+    for verdict, key in (("refused", "refused"), ("left out", "left_out")):
+        for kind, count in sorted(manifest.get(key, {}).items(), key=lambda item: -item[1]):
+            typer.echo(f"  {verdict:9}{count:>8}  {kind}")
+    if manifest.get("refused") or manifest.get("left_out"):
+        typer.echo(f"  each with its reason in {dataset.folder / 'rejected.csv'}")
+
+
+def _describe(dataset: "Dataset") -> None:
+    statistics = dataset.statistics
+    sizes = sorted(statistics.n_atoms)
+    typer.echo(
+        f"  {sizes[0]} to {sizes[-1]} atoms, {statistics.density:.4f} atoms/Å³, {len(statistics.elements)} elements, "
+        f"{statistics.chemical_systems} chemical systems"
+    )
+    typer.echo(f"  {'label':28}{'known':>8}{'share':>8}{'mean':>11}{'std':>11}{'least':>11}{'most':>11}")
+    for name, label in statistics.labels.items():
+        share = label.n / max(len(dataset), 1)
+        numbers = "".join(f"{x:11.4g}" for x in (label.mean, label.std, label.low, label.high)) if label.n else ""
+        typer.echo(f"  {name:28}{label.n:>8}{share:>8.1%}{numbers}")
