@@ -146,7 +146,9 @@ def to_atoms(crystals: Crystals) -> list[Atoms]:
 def write_extxyz(
     path: str | os.PathLike, crystals: Crystals, info: Sequence[Mapping[str, Any]] | None = None, append: bool = False
 ) -> None:
-    """Keep crystals and what is known of each in one extended XYZ file; reading gives the same numbers to the bit.
+    """Keep crystals and what is known of each in one extended XYZ file; reading gives the same crystals.
+
+    Cells and numbers come back to the bit, coordinates to within 1e-12.
 
     ASE's own writer rounds positions to eight decimals, from which the coordinates in a flat cell cannot be told
     again; here they are written in full, in the same format. With `append` the file grows, whole or not at all.
@@ -435,7 +437,7 @@ def _read_frames(text: str, label: str, stem: str, reading: Reading) -> None:
             where = label if len(frames) == 1 else f"{label}, frame {index}"
             reading.skipped.append((where, str(error)))
             continue
-        reading.structures += to_structures(crystals)
+        reading.structures.extend(to_structures(crystals))
         reading.ids.append(str(known.get("id", stem if len(frames) == 1 else f"{stem}-{index}")))
         reading.infos.append(known)
 

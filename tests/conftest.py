@@ -1,0 +1,51 @@
+"""Named tolerances, the given data, and famous crystals."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# relative or absolute, as the test says; a looser one is a decision to explain
+EXACT = 1e-12  # double precision, a few operations
+TIGHT = 1e-6  # single precision, or what a text file keeps
+LOOSE = 1e-3  # single precision through a network, or two programs that round differently
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def exact():
+    return EXACT
+
+
+@pytest.fixture(scope="session")
+def tight():
+    return TIGHT
+
+
+@pytest.fixture(scope="session")
+def loose():
+    return LOOSE
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder of given data; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("SHARED", ROOT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"the given data is not at {folder}; set SHARED to where it is")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def awkward():
+    """The folder of awkward crystals, by name."""
+    return ROOT / "tests" / "crystals"
+
+
+@pytest.fixture(scope="session")
+def famous():
+    """Well-known crystals by name: `famous("rocksalt-NaCl")`."""
+    from model.testing import famous
+
+    return famous
