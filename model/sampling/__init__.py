@@ -1,0 +1,1 @@
+"""Walking back from noise."""
