@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from model.data.statistics import Statistics
+from model.statistics import Statistics
 from model.diffusion.coordinates import WrappedNoise
 from model.diffusion.crystal import CrystalDiffusion
 from model.diffusion.lattice import LatticeNoise

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from model.cell import symmetric, wrapped
 from model.crystals import MASK, Crystals
-from model.data.statistics import Statistics
+from model.statistics import Statistics
 from model.data.symmetry import SPACE_GROUPS, group_number
 from model.execution import INLINE, Watch, silent
 

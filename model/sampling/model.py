@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from model.diffusion.crystal import CrystalDiffusion
-from model.data.statistics import Statistics
+from model.statistics import Statistics
 
 
 @dataclass(frozen=True, kw_only=True)
