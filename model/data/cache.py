@@ -23,9 +23,9 @@ from torch import Tensor
 
 from model.cell import symmetric, wrapped
 from model.crystals import MASK, Crystals
-from model.statistics import Statistics
 from model.data.symmetry import SPACE_GROUPS, group_number
 from model.execution import INLINE, Watch, silent
+from model.statistics import Statistics
 
 if TYPE_CHECKING:
     from model.data.sources import Selection
@@ -41,7 +41,7 @@ class DatasetError(ValueError):
     """A folder that holds no prepared crystals, or damaged ones, or those of another source."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Dataset:
     """Crystals to learn from, with their labels; the arrays may lie on disk and be read where they are needed.
 
@@ -72,6 +72,9 @@ class Dataset:
         """Number of crystals."""
         return len(self.n_atoms)
 
+    def __repr__(self) -> str:
+        return f"Dataset({len(self)} crystals, labels {', '.join(self.labels) or 'none'}, {self.folder or 'in memory'})"
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel to another process as the folder's name, not as its contents."""
         if self.folder is not None:
@@ -89,7 +92,8 @@ class Dataset:
         if isinstance(indices, slice):
             rows = rows[indices]
         elif indices is not None:
-            rows = rows[np.asarray(indices)]
+            picked = np.asarray(indices)
+            rows = rows[picked if picked.size else slice(0)]  # NumPy takes an empty list for floats
         counts = self.n_atoms[rows]
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         atoms = np.repeat(self._starts[rows], counts) + within

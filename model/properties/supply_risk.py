@@ -1,12 +1,13 @@
 """How concentrated the supply of a material's elements is: the Herfindahl-Hirschman index."""
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any, Literal
 
 from model import elements
 
 
-def hhi(composition: "str | Mapping[Any, float]", of: Literal["reserve", "production"] = "reserve") -> float | None:
+def hhi(composition: "str | Mapping[Any, Real]", of: Literal["reserve", "production"] = "reserve") -> float | None:
     """Herfindahl-Hirschman index of a composition, from 0 (many suppliers) to 10,000 (one); None where not known.
 
     Elements are weighted by their share of the mass. `composition` is a formula, brackets allowed, or amounts by
@@ -25,7 +26,7 @@ def hhi(composition: "str | Mapping[Any, float]", of: Literal["reserve", "produc
     return sum(m * indices[symbol] for symbol, m in mass.items()) / sum(mass.values())
 
 
-def _amounts(composition: "str | Mapping[Any, float]") -> Mapping[Any, float]:
+def _amounts(composition: "str | Mapping[Any, Real]") -> Mapping[Any, Real]:
     if not isinstance(composition, str):
         return composition
     from pymatgen.core import Composition

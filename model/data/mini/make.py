@@ -7,6 +7,7 @@ known is said: the space group. Edge: pymatgen.
 import csv
 import io
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 
 from pymatgen.core import Composition, Lattice, Structure
@@ -20,7 +21,7 @@ QUARTER = (0.25, 0.25, 0.25)
 HALF = (0.5, 0.5, 0.5)
 FIVE_EIGHTHS = (0.625, 0.625, 0.625)  # centred groups stand in origin choice 1, pymatgen's own
 
-Sites = Sequence[tuple[str, tuple[float, float, float]]]
+Sites = Sequence[tuple[str, tuple[Real, Real, Real]]]
 
 
 def _cubic(group: str, a: float, sites: Sites) -> tuple[str, Lattice, Sites]:
