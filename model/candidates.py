@@ -60,6 +60,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType({
     "relaxed_space_group_number": Column("Relaxed space group number", about="after relaxation, symprec 0.1 Å"),
     "relaxed_volume": Column("Relaxed volume", "Å³"),
     "dft_mag_density": Column("Magnetic density", "Å⁻³"),
+    "ml_mag_density": Column("Magnetic density (energy model)", "Å⁻³", "moments over volume, after relaxation"),
     "dft_band_gap": Column("Band gap", "eV"),
     "dft_bulk_modulus": Column("Bulk modulus (DFT)", "GPa"),
     "ml_bulk_modulus": Column("Bulk modulus", "GPa"),

@@ -1,11 +1,12 @@
-"""For our tests and for other people's: famous crystals, and one gate that every crystal must pass."""
+"""For our tests and for other people's: famous crystals, a gate for every crystal, an examiner for every potential."""
 
 from functools import cache
 
 import torch
 
-from model.cell import cartesian, volume
+from model.cell import shortest_distance, volume
 from model.crystals import MASK, Crystals
+from model.relax.potential import Potential, Reading
 
 
 class UnsoundError(AssertionError):
@@ -78,14 +79,92 @@ def _fields(crystals: Crystals, masked: bool) -> None:
     )
 
 
-def shortest_distance(crystal: Crystals) -> float:
-    """Shortest distance in Å between two atoms of one crystal, images included.
+class UnfitError(AssertionError):
+    """A potential that breaks a law of physics, or the shape of its answers."""
 
-    Images up to three cells away in each direction are looked at, which is enough for any Niggli-reduced cell.
+
+def examine(
+    potential: Potential, crystals: Crystals | None = None, *, tolerance: float = 0.02, h: float = 0.01
+) -> None:
+    """Examine a potential: shapes, forces and stress as slopes of the energy, images, batches.
+
+    Forces are compared with central differences of `h` Å on a way mostly downhill, stress with strains of `h`; both
+    must agree within `tolerance` of the largest force (or 1 eV/Å). A shift by a lattice vector, the order of the
+    crystals, and company in a batch must change nothing. Raises UnfitError naming the first law that is broken.
+    `crystals` are famous ones, shaken a little, unless given.
     """
-    cart = cartesian(crystal)
-    steps = torch.arange(-3, 4, dtype=crystal.cell.dtype)
-    shifts = torch.cartesian_prod(steps, steps, steps) @ crystal.cell[0]
-    apart = (cart[:, None, None] - cart[None, :, None] + shifts).norm(dim=-1)
-    itself = torch.eye(len(cart), dtype=torch.bool)[:, :, None] & (shifts.norm(dim=-1) == 0)
-    return float(apart.masked_fill(itself, torch.inf).min())
+    crystals = _shaken() if crystals is None else crystals
+    reading = potential(crystals)
+    _examine_shapes(crystals, reading)
+    scale = max(1.0, float(reading.forces.abs().max()))
+    _examine_slopes(potential, crystals, reading, tolerance * scale, h)
+    _examine_images(potential, crystals, reading, tolerance * scale)
+    _examine_company(potential, crystals, reading, tolerance * scale)
+
+
+def _shaken() -> Crystals:
+    """Some famous crystals with every atom moved a little, so that no force vanishes by symmetry."""
+    names = [name for name in famous_names() if name.split("-")[-1] in {"NaCl", "CsCl", "Si", "TiO2"}][:4]
+    crystals = Crystals.join([famous(name) for name in names or famous_names()[:4]])
+    generator = torch.Generator().manual_seed(0)
+    shift = 0.02 * torch.randn(crystals.frac.shape, generator=generator)
+    return crystals.replace(frac=torch.remainder(crystals.frac + shift, 1.0).double(), cell=crystals.cell.double())
+
+
+def _lawful(holds: bool, found: str) -> None:
+    if not holds:
+        raise UnfitError(f"Unfit potential: {found}.")
+
+
+def _examine_shapes(crystals: Crystals, reading: Reading) -> None:
+    batch, atoms = len(crystals), crystals.frac.shape[0]
+    wanted = {"energy": (batch,), "forces": (atoms, 3), "stress": (batch, 3, 3), "moments": (atoms,)}
+    for name, shape in wanted.items():
+        found = tuple(getattr(reading, name).shape)
+        _lawful(found == shape, f"{name} has shape {found}, {shape} was wanted")
+    _lawful(not reading.declined, f"it declines crystals: {dict(reading.declined)}")
+    for name in ("energy", "forces", "stress"):
+        _lawful(bool(getattr(reading, name).isfinite().all()), f"{name} holds not-a-number")
+    _lawful(bool((reading.stress - reading.stress.mT).abs().max() < 1e-4), "its stress is not symmetric")
+
+
+def _examine_slopes(potential: Potential, crystals: Crystals, reading: Reading, within: float, h: float) -> None:
+    generator = torch.Generator().manual_seed(1)
+    chance = torch.randn(crystals.frac.shape, generator=generator).double()
+    ways = reading.forces / reading.forces.norm().clamp_min(1e-12) + 0.3 * chance / chance.norm()  # mostly downhill
+    ways /= ways.norm()
+    back = torch.linalg.inv(crystals.cell.double())[crystals.owner]
+    frac = torch.einsum("ni,nij->nj", h * ways, back)
+    ahead, behind = (potential(crystals.replace(frac=crystals.frac + sign * frac)).energy for sign in (1, -1))
+    slope = -float((ahead - behind).sum()) / (2 * h)
+    said = float((reading.forces * ways).sum())
+    _lawful(abs(slope - said) < within, f"a force of {said:.4f} eV/Å stands where the energy falls by {slope:.4f}")
+    for i, j in ((0, 0), (1, 2)):
+        strain = torch.eye(3, dtype=torch.float64)
+        strain[i, j] += h
+        other = torch.eye(3, dtype=torch.float64)
+        other[i, j] -= h
+        ahead, behind = (potential(crystals.replace(cell=crystals.cell.double() @ s)).energy for s in (strain, other))
+        slopes = (ahead - behind) / (2 * h) / volume(crystals.cell.double())
+        gap = float((slopes - reading.stress[:, i, j]).abs().max())
+        _lawful(gap < within, f"its stress differs from the slope of the energy by {gap:.4f} eV/Å³")
+
+
+def _examine_images(potential: Potential, crystals: Crystals, reading: Reading, within: float) -> None:
+    frac = crystals.frac.clone()
+    frac[::2] += torch.tensor([1.0, -1.0, 2.0], dtype=frac.dtype)
+    moved = potential(crystals.replace(frac=frac))
+    gap = float((moved.energy - reading.energy).abs().max())
+    _lawful(gap < within / 10, f"a shift by a lattice vector changes the energy by {gap:.4f} eV")
+
+
+def _examine_company(potential: Potential, crystals: Crystals, reading: Reading, within: float) -> None:
+    for row in range(len(crystals)):
+        alone = potential(crystals[row])
+        gap = float((alone.energy[0] - reading.energy[row]).abs())
+        _lawful(gap < within / 10, f"crystal {row} alone differs from itself in the batch by {gap:.4f} eV")
+        off = float((alone.forces - reading.forces[crystals.owner == row]).abs().max())
+        _lawful(off < within, f"forces of crystal {row} alone differ from those in the batch by {off:.4f} eV/Å")
+    back = potential(crystals[list(range(len(crystals)))[::-1]]).energy.flip(0)
+    gap = float((back - reading.energy).abs().max())
+    _lawful(gap < within / 10, f"the order of the batch changes an energy by {gap:.4f} eV")

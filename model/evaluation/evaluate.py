@@ -1,0 +1,322 @@
+"""From crystals to verdicts: relaxed, above the hull, unique, novel, and why not. Edge: pandas, pymatgen."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from model.candidates import Candidates
+from model.crystals import Crystals
+from model.evaluation.hull import STABLE, Footing
+from model.evaluation.matching import Earlier, Matcher, Nearest, Probe, nearest, probe
+from model.evaluation.metrics import displacement, geometry_valid
+from model.evaluation.reference import Reference
+from model.evaluation.scorecard import Scorecard, score
+from model.execution import INLINE, Progress, Watch, silent
+from model.properties.supply_risk import hhi
+from model.relax.potential import Potential
+from model.relax.relaxer import Relaxation, Relaxed, gather, read, relaxing
+
+_BATCH = 32  # crystals read at once where nothing is relaxed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What was learned of one crystal: its row in the set, its columns of the table, and where it came to rest."""
+
+    row: int
+    columns: Mapping[str, Any]
+    relaxed: Relaxed
+    probe: Probe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Judged crystals in the order given: the table, how they relaxed, and the scorecard."""
+
+    candidates: Candidates
+    relaxation: Relaxation
+    scorecard: Scorecard
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Judges crystals one after another against one reference with one energy model."""
+
+    reference: Reference
+    potential: Potential
+    matcher: Matcher = field(default_factory=Matcher)
+
+    def describe(self, crystal: Crystals, name: str) -> dict[str, Any]:
+        """What is seen without any energy."""
+        from model.io import space_group, to_structures
+
+        structure = to_structures(crystal)[0]
+        symbol, number = space_group(structure)
+        composition = structure.composition
+        return {
+            "id": name,
+            "formula": composition.reduced_formula,
+            "chemical_system": composition.chemical_system,
+            "n_atoms": len(structure),
+            "space_group": symbol,
+            "space_group_number": number,
+            "volume": float(structure.volume),
+            "density": float(structure.density) if structure.volume > 0 else float("nan"),
+            "structure_valid": geometry_valid(crystal),
+            "hhi_score": _number(hhi(composition.get_el_amt_dict())),
+            "hhi_production": _number(hhi(composition.get_el_amt_dict(), of="production")),
+        }
+
+    def verdict(self, crystal: Crystals, relaxed: Relaxed, name: str, *, was_relaxed: bool = True) -> Verdict:
+        """All but uniqueness, which needs the others."""
+        columns = self.describe(crystal, name)
+        failed = not np.isfinite(relaxed.energy)
+        final = crystal if failed else relaxed.crystal
+        ready = probe(final, name)
+        columns |= {
+            "status": "failed" if failed else "judged",
+            "relaxed_converged": bool(relaxed.converged) if was_relaxed else None,
+            "relaxation_steps": relaxed.steps if was_relaxed else None,
+        }
+        reasons = [f"Not judged: {relaxed.reason}."] if failed else [relaxed.reason]
+        columns |= self._geometry(crystal, final, relaxed, was_relaxed and not failed)
+        columns |= self._energies(ready, relaxed, reasons)
+        columns |= self._novelty(ready, reasons)
+        columns["reason"] = " ".join(reason for reason in reasons if reason)
+        return Verdict(row=relaxed.row, columns=columns, relaxed=relaxed, probe=ready)
+
+    def _geometry(self, crystal: Crystals, final: Crystals, relaxed: Relaxed, moved: bool) -> dict[str, Any]:
+        from model.io import space_group, to_structures
+
+        if not moved:
+            return {"rmsd": float("nan"), "relaxed_space_group": None, "relaxed_space_group_number": None,
+                    "relaxed_volume": float("nan"), "ml_mag_density": _moment_density(final, relaxed)}  # fmt: skip
+        before, after = to_structures(crystal)[0], to_structures(final)[0]
+        symbol, number = space_group(after)
+        return {
+            "rmsd": displacement(before, after),
+            "relaxed_space_group": symbol,
+            "relaxed_space_group_number": number,
+            "relaxed_volume": float(after.volume),
+            "ml_mag_density": _moment_density(final, relaxed),
+        }
+
+    def _energies(self, ready: Probe, relaxed: Relaxed, reasons: list[str]) -> dict[str, Any]:
+        footing = self.reference.footing(ready.composition)
+        n = sum(ready.composition.values())
+        formation = self.reference.formation_energy(ready.composition, relaxed.energy, self.potential.name)
+        above = formation - footing.energy
+        reasons.append(_why_unstable(above, formation, footing, failed=not np.isfinite(relaxed.energy)))
+        return {
+            "energy": relaxed.energy / n,
+            "formation_energy": formation,
+            "energy_above_hull": above,
+            "hull_coverage": footing.known,
+            "stable": bool(above <= STABLE) if np.isfinite(above) else None,
+        }
+
+    def _novelty(self, ready: Probe, reasons: list[str]) -> dict[str, Any]:
+        near = nearest(ready, self.reference.known, self.matcher)
+        verdict = _novelty(near, formula_known=self.reference.knows_formula(ready.formula))
+        reasons.append(_why_not_new(verdict, near, ready))
+        return {
+            "novelty": verdict,
+            "novel": None if verdict == "undecided" else verdict == "novel",
+            "nearest_known": near.id if near else None,
+            "nearest_distance": near.distance if near else float("nan"),
+        }
+
+
+def evaluate(
+    candidates: Candidates | Crystals,
+    *,
+    potential: Potential | None = None,
+    reference: Reference | None = None,
+    ids: Sequence[str] | None = None,
+    relax: bool = True,
+    fmax: float = 0.05,
+    steps: int = 500,
+    made: int | None = None,
+    missing: Mapping[str, str] | None = None,
+    earlier: Earlier | None = None,
+    matcher: Matcher | None = None,
+    executor: Executor = INLINE,
+    watch: Watch = silent,
+) -> Evaluation:
+    """Judge crystals: relax them, measure them against the hull, and tell which are unique and novel.
+
+    `potential` is CHGNet and `reference` the shipped one unless given. `made` and `missing` account for crystals that
+    were generated but are not here. `watch` hears of every crystal as soon as it is judged, as a `Verdict`.
+    """
+    crystals, names = _names(candidates, ids)
+    judge = make_judge(potential, reference, matcher)
+    found: list[Verdict | None] = [None] * len(crystals)
+    for verdict in judging(judge, crystals, names, relax=relax, fmax=fmax, steps=steps, executor=executor, watch=watch):
+        found[verdict.row] = verdict
+    verdicts = settle([v for v in found if v is not None], earlier or Earlier(judge.matcher))
+    table = tabulate(verdicts, candidates)
+    card = score(
+        table, made=len(table) + len(missing or {}) if made is None else made, missing=missing or {},
+        reference=judge.reference.name, energy_model=judge.potential.name, matcher=_matcher_name(judge),
+        relaxed=relax,
+    )  # fmt: skip
+    return Evaluation(
+        candidates=Candidates(crystals=crystals, table=table),
+        relaxation=gather([v.relaxed for v in verdicts], judge.potential.name),
+        scorecard=card,
+    )
+
+
+def make_judge(
+    potential: Potential | None = None, reference: Reference | None = None, matcher: Matcher | None = None
+) -> Judge:
+    """A judge with CHGNet, the shipped reference and the ordered matcher, unless others are given.
+
+    Raises BadReferenceError at once where the reference has no elemental energies for the energy model.
+    """
+    if potential is None:
+        from model.relax.chgnet import CHGNetPotential
+
+        potential = CHGNetPotential()
+    reference = reference or Reference.shipped()
+    reference.elemental(potential.name)
+    return Judge(reference, potential, matcher or Matcher())
+
+
+def judging(
+    judge: Judge,
+    crystals: Crystals,
+    names: Sequence[str],
+    *,
+    relax: bool = True,
+    fmax: float = 0.05,
+    steps: int = 500,
+    executor: Executor = INLINE,
+    watch: Watch = silent,
+) -> Iterator[Verdict]:
+    """Verdicts as crystals come to rest, in whatever order they do, still without uniqueness."""
+    stream = (
+        relaxing(crystals, judge.potential, fmax=fmax, steps=steps, executor=executor)
+        if relax
+        else _standing(crystals, judge.potential)
+    )
+    for done, one in enumerate(stream, start=1):
+        verdict = judge.verdict(crystals[one.row], one, names[one.row], was_relaxed=relax)
+        watch(Progress(stage="judge", done=done, total=len(crystals), payload=verdict))
+        yield verdict
+
+
+def settle(verdicts: Sequence[Verdict], earlier: Earlier) -> list[Verdict]:
+    """Tell uniqueness in the order given, against `earlier` crystals and one another, and with it S.U.N.
+
+    `earlier` remembers them, so the next batch of a run is settled against this one.
+    """
+    return [_settled(verdict, earlier.first_like(verdict.probe)) for verdict in verdicts]
+
+
+def _settled(verdict: Verdict, twin: str | None) -> Verdict:
+    columns = dict(verdict.columns)
+    columns["unique"] = twin is None
+    columns["sun"] = _all_true(columns["stable"], twin is None, columns["novel"])
+    if twin is not None:
+        columns["reason"] = f"{columns['reason']} Not unique: the same as {twin}.".strip()
+    return Verdict(row=verdict.row, columns=columns, relaxed=verdict.relaxed, probe=verdict.probe)
+
+
+def tabulate(verdicts: Sequence[Verdict], candidates: Candidates | Crystals) -> Any:
+    """The table of judged crystals; what was known of candidates before stays."""
+    import pandas as pd
+
+    table = pd.DataFrame([dict(verdict.columns) for verdict in verdicts])
+    for column in ("stable", "unique", "novel", "sun", "relaxed_converged", "structure_valid"):
+        if column in table:
+            table[column] = table[column].astype("boolean")
+    if isinstance(candidates, Candidates):
+        before = candidates.table.reset_index(drop=True)
+        table = before.drop(columns=[c for c in before.columns if c in table.columns]).join(table)
+    return table
+
+
+def _standing(crystals: Crystals, potential: Potential) -> Iterator[Relaxed]:
+    """Crystals read where they stand, for energies at the geometries given."""
+    for start in range(0, len(crystals), _BATCH):
+        batch = crystals[start : start + _BATCH]
+        reading = read(potential, batch)
+        strongest = torch.zeros(len(batch), dtype=torch.float64).scatter_reduce_(
+            0, batch.owner, reading.forces.norm(dim=1), "amax"
+        )
+        for row in range(len(batch)):
+            yield Relaxed(
+                row=start + row, crystal=batch[row], energy=float(reading.energy[row]), force=float(strongest[row]),
+                converged=False, steps=0, reason=reading.declined.get(row, ""),
+                moments=reading.moments[batch.owner == row],
+            )  # fmt: skip
+
+
+def _names(candidates: Candidates | Crystals, ids: Sequence[str] | None) -> tuple[Crystals, list[str]]:
+    crystals = candidates.crystals if isinstance(candidates, Candidates) else candidates
+    if ids is None and isinstance(candidates, Candidates) and "id" in candidates.table:
+        ids = candidates.table["id"].astype(str).tolist()
+    names = [str(i) for i in range(len(crystals))] if ids is None else [str(name) for name in ids]
+    if len(names) != len(crystals):
+        raise ValueError(f"{len(crystals)} crystals need as many ids; found {len(names)}.")
+    return crystals, names
+
+
+def _matcher_name(judge: Judge) -> str:
+    if judge.reference.has_structures:
+        return judge.matcher.name
+    return f"{judge.matcher.name} for uniqueness; formula and fingerprint for novelty (a reference without structures)"
+
+
+def _novelty(near: Nearest | None, *, formula_known: bool) -> str:
+    if near is None:
+        return "undecided" if formula_known else "novel"
+    return {True: "known", False: "novel", None: "undecided"}[near.matches]
+
+
+def _why_unstable(above: float, formation: float, footing: Footing, *, failed: bool) -> str:
+    if footing.outside:
+        return f"No hull: {', '.join(footing.outside)} lies outside the reference."
+    if failed:
+        return ""
+    if not np.isfinite(formation):
+        return "No formation energy: one of its elements has no reference energy for this energy model."
+    if above <= STABLE:
+        return "" if footing.known else "No phase is known in its chemical system: the hull is the elements alone."
+    into = " and ".join(formula for formula, _ in footing.phases)
+    lie = "lies" if len(footing.phases) == 1 else "lie"
+    return f"Unstable: {above:.3f} eV/atom above the hull, where {into} {lie}."
+
+
+def _why_not_new(verdict: str, near: Nearest | None, ready: Probe) -> str:
+    if verdict == "known":
+        return f"Not new: it is {near.id}."
+    if verdict == "novel":
+        return ""
+    if near is None:
+        return f"Novelty undecided: {ready.formula} is known to exist, but no structure of it is in the reference."
+    return (
+        f"Novelty undecided: it resembles {near.id} (distance {near.distance:.3f}), "
+        "and this reference has no structures to compare."
+    )
+
+
+def _all_true(*values: bool | None) -> bool | None:
+    """Three-valued and: false if any is false, undecided if any is undecided."""
+    if any(value is False for value in values):
+        return False
+    return None if any(value is None for value in values) else True
+
+
+def _moment_density(crystal: Crystals, relaxed: Relaxed) -> float:
+    volume = float(torch.linalg.det(crystal.cell[0].double()).abs())
+    return float(relaxed.moments.abs().sum()) / volume if volume > 0 else float("nan")
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)

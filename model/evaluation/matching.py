@@ -1,0 +1,181 @@
+"""Same crystal or not: formula and fingerprint first, pymatgen's StructureMatcher last. Edge: pymatgen."""
+
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from model.crystals import Crystals
+from model.evaluation.fingerprint import distance, fingerprint
+from model.evaluation.known import KnownCrystals
+from model.shapes import Int
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+LTOL, STOL, ANGLE_TOL = 0.2, 0.3, 5.0  # of the paper
+# Beyond it no two crystals matched: 0.20 was the most among 895 matching pairs, known polymorphs and crystals shaken
+# and strained to the matcher's tolerance. A margin is left: a crystal wrongly called different would count as new.
+APART = 0.35
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """A crystal made ready for matching once, to be compared many times. `reduced` is None where it is no crystal."""
+
+    id: str
+    formula: str
+    composition: dict[str, float]
+    fingerprint: Int[np.ndarray, " pairs_shell"]
+    reduced: "Structure | None"
+
+    @property
+    def n_primitive(self) -> int:
+        """Atoms in the primitive cell, 0 where there is none."""
+        return 0 if self.reduced is None else len(self.reduced)
+
+
+def probe(crystal: Crystals, name: str = "") -> Probe:
+    """Make one crystal ready for matching."""
+    from model.io import to_structures
+
+    structure = to_structures(crystal)[0]
+    composition = structure.composition
+    found, reduced = np.zeros(0, dtype=np.uint8), None
+    with warnings.catch_warnings(), suppress(Exception):  # a collapsed cell breaks these in many ways, and matches none
+        warnings.simplefilter("ignore")
+        found = fingerprint(crystal)
+        reduced = reduce(structure)
+    return Probe(
+        id=name, formula=composition.reduced_formula, composition=composition.get_el_amt_dict(),
+        fingerprint=found, reduced=reduced,
+    )  # fmt: skip
+
+
+def reduce(structure: "Structure") -> "Structure":
+    """The primitive, Niggli-reduced cell as the matcher itself makes it."""
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
+    # the matcher's own step, made once for each crystal instead of once for each comparison
+    return StructureMatcher._get_reduced_structure(structure)  # noqa: SLF001
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """pymatgen's StructureMatcher for ordered crystals, with the paper's tolerances."""
+
+    ltol: float = LTOL
+    stol: float = STOL
+    angle_tol: float = ANGLE_TOL
+    _fitter: list[Any] = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """What a scorecard calls it."""
+        tolerances = f"ltol {self.ltol:g}, stol {self.stol:g}, angle_tol {self.angle_tol:g}"
+        return f"pymatgen StructureMatcher, ordered, {tolerances}"
+
+    def same(self, one: Probe, other: Probe) -> bool:
+        """Whether two crystals are the same: exactly the matcher's verdict, reached sooner."""
+        if one.formula != other.formula or one.reduced is None or other.reduced is None:
+            return False
+        if one.n_primitive != other.n_primitive:
+            return False
+        comparable = len(one.fingerprint) == len(other.fingerprint) > 0
+        if comparable and distance(one.fingerprint, other.fingerprint[None])[0] > APART:
+            return False
+        return self.fit(one.reduced, other.reduced)
+
+    def fit(self, reduced: "Structure", other: "Structure") -> bool:
+        """The matcher's verdict on two reduced cells."""
+        if not self._fitter:
+            from pymatgen.analysis.structure_matcher import StructureMatcher
+
+            self._fitter.append(StructureMatcher(ltol=self.ltol, stol=self.stol, angle_tol=self.angle_tol))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return bool(self._fitter[0].fit(reduced, other, skip_structure_reduction=True))
+
+
+@dataclass
+class Earlier:
+    """The distinct crystals met so far, for uniqueness: the first of each kind stands for it."""
+
+    matcher: Matcher = field(default_factory=Matcher)
+    _kinds: dict[str, list[Probe]] = field(default_factory=dict)
+
+    def first_like(self, one: Probe) -> str | None:
+        """Name of an earlier crystal that matches; else None, and this one is remembered."""
+        kinds = self._kinds.setdefault(one.formula, [])
+        for earlier in kinds:
+            if self.matcher.same(one, earlier):
+                return earlier.id
+        kinds.append(one)
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nearest:
+    """The known crystal nearest to a probe: its row and name, the fingerprint distance, and whether it matches.
+
+    `matches` is None where only fingerprints are known and the distance leaves it open.
+    """
+
+    row: int
+    id: str
+    distance: float
+    matches: bool | None
+
+
+# With fingerprints alone: of 2,016 pairs of known polymorphs with equally many atoms in their primitive cells, of the
+# pairs closer than CLOSE the matcher calls most the same, of those beyond FAR next to none. Between them it is open.
+CLOSE, FAR = 0.03, 0.10
+
+
+def nearest(one: Probe, known: KnownCrystals, matcher: Matcher) -> Nearest | None:
+    """The known crystal that matches, or else the most similar one of the same formula; None without any."""
+    rows = known.rows(one.formula)
+    if not len(rows):
+        return None
+    away = known.distances(one.fingerprint, rows)
+    order = np.lexsort((away, known.n_primitive[rows] != one.n_primitive))  # those that can match come first
+    first = order[0]
+    if not known.has_structures:
+        alike = known.n_primitive[rows[first]] == one.n_primitive
+        return _answer(known, rows[first], away[first], _by_distance(away[first]) if alike else False)
+    for place in order:
+        if known.n_primitive[rows[place]] != one.n_primitive or (np.isfinite(away[place]) and away[place] > APART):
+            break
+        if one.reduced is not None and matcher.fit(one.reduced, _structure(known, rows[place])):
+            return _answer(known, rows[place], away[place], True)
+    closest = int(np.argmin(away))
+    return _answer(known, rows[closest], away[closest], False)
+
+
+def _by_distance(away: float) -> bool | None:
+    """Sameness as far as a fingerprint tells it."""
+    return True if away <= CLOSE else False if away >= FAR else None
+
+
+def _structure(known: KnownCrystals, row: int) -> "Structure":
+    """A known crystal; references keep it reduced already."""
+    from model.io import to_structures
+
+    return to_structures(known.structure(row))[0]
+
+
+def _answer(known: KnownCrystals, row: int, away: float, matches: bool | None) -> Nearest:
+    return Nearest(row=int(row), id=known.id(row), distance=float(away), matches=matches)
+
+
+def groups(crystals: Crystals, names: Sequence[str], matcher: Matcher | None = None) -> list[list[str]]:
+    """Crystals in groups of the same, in the order of the first of each."""
+    earlier = Earlier(matcher or Matcher())
+    found: dict[str, list[str]] = {}
+    for crystal, name in zip(crystals, names, strict=True):
+        like = earlier.first_like(probe(crystal, name))
+        found.setdefault(like or name, []).append(name)
+    return list(found.values())

@@ -1,0 +1,1 @@
+"""Properties of a crystal, each with its unit and its source."""

@@ -1,0 +1,1 @@
+"""What the package knows of the world's crystals: tables derived from the Materials Project."""

@@ -1,0 +1,102 @@
+"""Makes the tables of this folder: python -m model.reference.make DATA, DATA holding the CSV files named below.
+
+The hull, as given, checked and packed; elemental energies of CHGNet, fitted on the training file's crystals alone so
+that the others can test them; fingerprints of all crystals. No structure is kept.
+"""
+
+import argparse
+import json
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from model.evaluation import known
+from model.evaluation.build import build, gather
+from model.evaluation.elemental import Fit, fit
+from model.evaluation.hull import HullTable
+from model.evaluation.reference import ELEMENTS, FORMAT, HULL, MANIFEST
+from model.execution import Progress
+from model.io import from_structures, parse_cif
+from model.relax.chgnet import CHGNetPotential
+
+CRYSTALS = ("train.csv.gz", "val.csv.gz", "test.csv.gz", "rest.csv.gz")
+FORMATION = "formation_energies.csv.gz"
+HERE = Path(__file__).parent
+SOURCE = (
+    "Derived from the Materials Project (CC BY 4.0): A. Jain et al., APL Materials 1, 011002 (2013); compositions from "
+    "Matbench mp_e_form: A. Dunn et al., npj Comput. Mater. 6, 138 (2020)."
+)
+
+
+def main() -> None:
+    """Make every table anew."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--crystals", type=int, default=None, help="fit on so many crystals (default: all of train)")
+    asked = parser.parse_args()
+    hull = HullTable.of(_hull_table(asked.data / FORMATION))
+    found = fit_chgnet(asked.data / CRYSTALS[0], asked.crystals)
+    with ProcessPoolExecutor() as executor, tqdm(unit=" crystals") as bar:
+
+        def watch(progress: Progress) -> None:
+            bar.total = progress.total
+            bar.update(progress.done - bar.n)
+
+        made = build(
+            [asked.data / name for name in CRYSTALS], None, name="Materials Project, 25,385 crystals",
+            structures=False, hull=hull, energies={}, executor=executor, watch=watch,
+        )  # fmt: skip
+    _write(made.known, hull, found, made.about["skipped"])
+
+
+def fit_chgnet(file: Path, count: int | None) -> Fit:
+    """Elemental energies of CHGNet at the geometries of the file, unrelaxed."""
+    entries = [e for e in gather([file]).entries if np.isfinite(e.formation_energy)][:count]
+    potential, compositions, energies = CHGNetPotential(), [], []
+    for start in tqdm(range(0, len(entries), 32), desc="CHGNet"):
+        structures = [parse_cif(e.source)[0] for e in entries[start : start + 32]]
+        reading = potential(from_structures(structures))
+        sizes = torch.tensor([len(s) for s in structures])
+        energies.append((reading.energy / sizes).numpy())
+        compositions.extend(s.composition.get_el_amt_dict() for s in structures)
+    energy = np.concatenate(energies)
+    known_energy = np.array([e.formation_energy for e in entries])
+    fine = np.isfinite(energy)
+    return fit([c for c, ok in zip(compositions, fine, strict=True) if ok], energy[fine], known_energy[fine])
+
+
+def _hull_table(file: Path) -> pd.DataFrame:
+    table = pd.read_csv(file, keep_default_na=False, na_values=[""])
+    return table.rename(columns={"formation_energy_per_atom": "formation_energy"})
+
+
+def _write(crystals: known.KnownCrystals, hull: HullTable, found: Fit, skipped: list) -> None:
+    table = {"formula": hull.formula, "formation_energy": hull.energy.astype(np.float32), "kind": hull.kind}
+    draft = HERE / f".{HULL}.part"
+    pd.DataFrame(table).to_parquet(draft, compression="zstd", compression_level=15, index=False)
+    draft.replace(HERE / HULL)
+    known.save(crystals, HERE, packed=True)
+    fitted = asdict(found)
+    (HERE / ELEMENTS).write_text(json.dumps({CHGNetPotential.name: fitted.pop("energies")}, indent=1) + "\n")
+    about = {
+        "format": FORMAT,
+        "name": f"Materials Project, {len(crystals):,} crystals, {len(hull):,} compositions",
+        "crystals": len(crystals),
+        "compositions": len(hull),
+        "structures": False,
+        "source": SOURCE,
+        "licence": "CC-BY-4.0",
+        "elements_fitted": {CHGNetPotential.name: fitted},
+        "skipped": skipped,
+    }
+    (HERE / MANIFEST).write_text(json.dumps(about, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Energies, forces and the way down: potentials and the relaxer."""

@@ -1,0 +1,70 @@
+"""`workbench evaluate`: relax crystals, measure them against the hull, and tell which are unique and novel."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workbench.commands.talk import bar, fail
+
+if TYPE_CHECKING:
+    from model.evaluation.reference import Reference
+    from model.relax.potential import Potential
+
+ENERGY_MODELS = ("chgnet", "mattersim")
+
+
+def evaluate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Crystals: crystals.extxyz, or else CIFs and more.")],
+    out: Annotated[Path | None, typer.Option(help="Where verdicts go; default DIR-evaluated. Must not exist.")] = None,
+    reference: Annotated[Path | None, typer.Option(help="A reference of your own instead of the shipped one.")] = None,
+    relax: Annotated[bool, typer.Option(help="Relax atoms and cell, or judge the geometries as they are.")] = True,
+    energy_model: Annotated[str, typer.Option(help=f"One of: {', '.join(ENERGY_MODELS)}.")] = "chgnet",
+    fmax: Annotated[float, typer.Option(help="Largest force left when relaxed, eV/Å.")] = 0.05,
+    steps: Annotated[int, typer.Option(help="Most relaxation steps.")] = 500,
+    workers: Annotated[int, typer.Option(help="Processes that relax side by side.")] = 1,
+) -> None:
+    """Judge the crystals of a folder: energy above hull, stable, unique, novel, RMSD, with a reason for each no."""
+    from model.evaluation.report import judge_folder
+    from model.io import read_crystals
+
+    out = out or folder.with_name(folder.name.rstrip("/") + "-evaluated")
+    if out.exists():
+        raise fail(f"{out} exists already and is not overwritten; name another folder with --out.")
+    try:
+        reading = read_crystals(folder)
+    except OSError as error:
+        raise fail(str(error)) from error
+    for name, reason in reading.skipped:
+        typer.echo(f"Warning: {name} is left out: {reason}", err=True)
+    if not len(reading):
+        raise fail(f"Nothing in {folder} can be judged: {len(reading.skipped)} files, none a readable crystal.")
+    try:
+        known, potential = _reference(reference), _potential(energy_model)
+        with bar() as watch:
+            card = judge_folder(
+                reading, out, potential=potential, reference=known, relax=relax, fmax=fmax, steps=steps,
+                workers=workers, watch=watch,
+            )  # fmt: skip
+    except (ValueError, OSError, ImportError) as error:
+        raise fail(str(error)) from error
+    typer.echo(str(card))
+    typer.echo(f"\nVerdicts are in {out}: candidates.csv, scorecard.json, relaxed.extxyz, cif/.")
+
+
+def _reference(folder: Path | None) -> "Reference":
+    from model.evaluation.reference import Reference
+
+    return Reference.shipped() if folder is None else Reference.load(folder)
+
+
+def _potential(name: str) -> "Potential":
+    if name == "chgnet":
+        from model.relax.chgnet import CHGNetPotential
+
+        return CHGNetPotential()
+    if name == "mattersim":
+        from model.relax.mattersim import mattersim
+
+        return mattersim()
+    raise fail(f"There is no energy model {name}; choose one of {', '.join(ENERGY_MODELS)}.")
