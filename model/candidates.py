@@ -94,7 +94,7 @@ class Candidates:
 
     def where(self, keep: Bool[np.ndarray, " batch"]) -> "Candidates":
         """Those for which `keep` holds, in the same order."""
-        keep = np.asarray(keep, dtype=bool)
+        keep = np.array(keep, dtype=bool)  # a copy: pandas hands out arrays that may not be written
         return Candidates(crystals=self.crystals[torch.from_numpy(keep)], table=self.table[keep].reset_index(drop=True))
 
     @staticmethod
