@@ -1,0 +1,113 @@
+"""The shipped way of making a run: the model generates, CHGNet relaxes, the reference judges."""
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from model.candidates import Candidates
+from model.constraints import Constraints
+from model.crystals import Crystals
+from model.execution import Progress, Watch
+from workbench.runs import Run, Verdict, with_rows
+from workbench.state import State
+
+if TYPE_CHECKING:
+    from model.evaluation.evaluate import Judge
+    from model.evaluation.reference import Reference
+    from model.relax.potential import Potential, Reading
+
+ATOMS_AT_ONCE = 160  # relaxed together: few enough that one step of CHGNet stays well below the two seconds a cancel may take
+
+
+def begin(state: State, constraints: Constraints) -> Run:
+    """A run of the chosen model over the shared state, not started yet. Raises ValueError while no model is loaded."""
+    if state.model is None:
+        raise ValueError("No model is loaded yet; choose one in the constraints panel.")
+    from model.sampling.generate import candidates_of, generate
+
+    model, steps = state.model, state.steps
+
+    def propose(constraints: Constraints, indices: list[int], watch: Watch) -> Crystals:
+        return generate(model, constraints, steps=steps, indices=indices, watch=watch)
+
+    return Run(state, propose, Judging(state), candidates_of, constraints)
+
+
+@cache
+def reference() -> "Reference":
+    """The reference that the package ships."""
+    from model.evaluation.reference import Reference
+
+    return Reference.shipped()
+
+
+@cache
+def potential() -> "Potential":
+    """CHGNet, loaded once."""
+    from model.relax.chgnet import CHGNetPotential
+
+    return CHGNetPotential()
+
+
+@dataclass
+class _Watched:
+    """A potential that tells a watch of every reading, which may cancel the work there."""
+
+    inner: "Potential"
+    tell: Any
+
+    @property
+    def name(self) -> str:
+        """Name of the energy model."""
+        return self.inner.name
+
+    def __call__(self, crystals: Crystals) -> "Reading":
+        """Read the crystals, unless cancelled."""
+        self.tell()
+        return self.inner(crystals)
+
+
+@dataclass
+class Judging:
+    """Relaxes candidates many at once and tells of each as soon as it has come to rest; uniqueness once all have."""
+
+    state: State
+    _readings: int = field(default=0, init=False)
+
+    def __call__(self, new: Candidates, earlier: Verdict, watch: Watch) -> Verdict:
+        """The new candidates with all that was learned, their relaxed crystals, and the rates of all judged so far."""
+        from model.evaluation.evaluate import make_judge, settle, tabulate
+        from model.evaluation.matching import Earlier, probe
+        from model.relax.relaxer import relaxing
+
+        at_rest: list[Any] = []
+
+        def tell() -> None:
+            watch(Progress(stage="relaxing", done=len(at_rest), total=len(new)))
+
+        watched = _Watched(potential(), tell)
+        judge = make_judge(watched, self.state.reference or reference())
+        names = new.table["id"].astype(str).tolist()
+        for one in relaxing(new.crystals, watched, atoms_at_once=ATOMS_AT_ONCE):
+            at_rest.append(judge.verdict(new.crystals[one.row], one, names[one.row]))
+            row = new.where([i == one.row for i in range(len(new))])
+            watch(Progress(stage="relaxing", done=len(at_rest), total=len(new), payload=self._verdict(tabulate(at_rest[-1:], row), row, at_rest[-1:])))
+        memory = Earlier(judge.matcher)
+        for row, name in enumerate(earlier.candidates.table["id"]):
+            memory.first_like(probe(earlier.relaxed.get(name, earlier.candidates.crystals[row]), name))
+        settled = settle(sorted(at_rest, key=lambda verdict: verdict.row), memory)
+        found = self._verdict(tabulate(settled, new), new, settled)
+        return Verdict(candidates=found.candidates, relaxed=found.relaxed, scorecard=_score(judge, found.candidates, earlier.candidates))
+
+    @staticmethod
+    def _verdict(table: Any, part: Candidates, verdicts: list[Any]) -> Verdict:
+        relaxed = {verdict.columns["id"]: verdict.relaxed.crystal for verdict in verdicts if verdict.columns["status"] == "judged"}
+        return Verdict(candidates=Candidates(crystals=part.crystals, table=table), relaxed=relaxed)
+
+
+def _score(judge: "Judge", new: Candidates, earlier: Candidates) -> Any:
+    """Rates over everything judged so far."""
+    from model.evaluation.scorecard import score
+
+    both = with_rows(Candidates.join([earlier, new]), new) if len(earlier) else new
+    return score(both.table, made=len(both), missing={}, reference=judge.reference.name, energy_model=judge.potential.name, matcher=judge.matcher.name)

@@ -1,0 +1,121 @@
+"""State: what panels share, and all they share. A panel reads it, writes it, and knows no other panel."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from traitlets import Any as AnyTrait
+from traitlets import Dict, HasTraits, Instance, Int, Tuple, Unicode
+
+from model.candidates import Candidates
+from model.constraints import Constraints
+from model.crystals import Crystals
+
+BUSY = frozenset({"loading", "generating", "judging", "cancelling"})
+
+
+def no_candidates() -> Candidates:
+    """An empty set of candidates."""
+    import pandas as pd
+
+    return Candidates(crystals=Crystals.empty(), table=pd.DataFrame({"id": pd.Series(dtype=str)}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStatus:
+    """Where a run is. `left` is the estimated time to its end in seconds, None while it cannot be told.
+
+    `phase` is one of idle, loading, generating, judging, cancelling, cancelled, failed, done; `step` of `steps` counts
+    the denoising of the `under_way` crystals of the running batch.
+    """
+
+    phase: str = "idle"
+    wanted: int = 0
+    made: int = 0
+    judged: int = 0
+    step: int = 0
+    steps: int = 0
+    under_way: int = 0
+    judging: str = ""
+    left: float | None = None
+    failure: str = ""
+    traceback: str = ""
+
+    @property
+    def busy(self) -> bool:
+        """Work is going on."""
+        return self.phase in BUSY
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """The batch that is just losing its noise: its crystals so far, and how far they are."""
+
+    crystals: Crystals
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Path:
+    """What one crystal went through while it lost its noise: one crystal a kept step, and the step's number."""
+
+    steps: tuple[int, ...]
+    frames: tuple[Crystals, ...]
+    facts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+class State(HasTraits):
+    """Constraints, candidates, selection and run; every panel watches the parts it shows.
+
+    Traits are written from the main thread and from one publishing thread of a run; `lock` keeps the two apart where
+    several traits must agree.
+    """
+
+    constraints = Instance(Constraints, help="what is asked for")
+    complaint = Unicode("", help="why the inputs make no constraints; empty where they do")
+    steps = Int(50, help="denoising steps")
+    model_name = Unicode("", help="shipped model's name, or a folder")
+    model = AnyTrait(None, allow_none=True, help="the loaded CrystalModel, None while loading or missing")
+    reference = AnyTrait(None, allow_none=True, help="known crystals and hull, None until loaded")
+
+    candidates = Instance(Candidates, help="crystals of the run and what is known of each")
+    relaxed = Dict(help="id -> the relaxed crystal, a batch of one")
+    paths = Dict(help="id -> Path of its denoising, where it was kept")
+    scorecard = AnyTrait(None, allow_none=True, help="rates with definition, n and interval, once judged")
+
+    selection = Unicode("", help="id of the crystal looked at")
+    chosen = Tuple(help="ids chosen for export")
+    narrowed = Dict(help="column -> (low, high): what brushes let through")
+
+    run = Instance(RunStatus, help="where the run is")
+    preview = Instance(Preview, allow_none=True, help="the running batch")
+    session = AnyTrait(None, allow_none=True, help="the folder that keeps this work")
+
+    def __init__(self, **traits: Any) -> None:
+        start = {"constraints": Constraints(count=8), "candidates": no_candidates(), "run": RunStatus()}
+        super().__init__(**(start | traits))
+        self.lock = threading.RLock()
+        self.worker: Any = None  # the Run at work, if any: not a trait, panels need only its status
+
+    def position(self, name: str) -> int:
+        """Row of a candidate by id; -1 where there is none such."""
+        ids = self.candidates.table["id"]
+        found = (ids == name).to_numpy().nonzero()[0]
+        return int(found[0]) if len(found) else -1
+
+    def crystal(self, name: str) -> Crystals | None:
+        """The generated crystal of an id, a batch of one."""
+        at = self.position(name)
+        return None if at < 0 else self.candidates.crystals[at]
+
+    def row(self, name: str) -> dict[str, Any]:
+        """What is known of a candidate; empty where there is none such."""
+        at = self.position(name)
+        return {} if at < 0 else self.candidates.table.iloc[at].to_dict()
+
+    def watch(self, callback: Callable[[], None], *names: str) -> None:
+        """Call back without arguments whenever one of the named traits changes, and once now."""
+        self.observe(lambda _change: callback(), names=list(names))
+        callback()

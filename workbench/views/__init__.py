@@ -1,0 +1,1 @@
+"""Candidates in, picture out: pure functions that panels hang and notebooks call."""

@@ -1,0 +1,186 @@
+"""The phase diagram of a chemical system with candidates on and above it. Edge: pymatgen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from model.candidates import Candidates
+from workbench.views import style
+from workbench.views.table import numbers
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+    from pymatgen.analysis.phase_diagram import PhaseDiagram
+
+SCALE = [[0.0, style.GOOD], [0.5, "#e0a92e"], [1.0, style.BAD]]  # energies above hull, 0 to 0.2 eV/atom
+TOP = 0.2
+# corners of a segment, a triangle, a tetrahedron: where the pure elements lie
+CORNERS = {
+    2: np.array([[0.0], [1.0]]),
+    3: np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]]),
+    4: np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.5, np.sqrt(3) / 2, 0.0], [0.5, np.sqrt(3) / 6, np.sqrt(2 / 3)]]),
+}
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A known phase: its formula and its formation energy in eV/atom."""
+
+    formula: str
+    energy: float
+
+
+def diagram(phases: Sequence[Phase], elements: Sequence[str]) -> "PhaseDiagram":
+    """Pymatgen's phase diagram of known phases over the elements, whose formation energies are zero."""
+    from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+    from pymatgen.core import Composition, Element
+
+    entries = [PDEntry(Composition(symbol), 0.0) for symbol in elements]
+    for phase in phases:
+        composition = Composition(phase.formula)
+        if set(composition.chemical_system_set) <= set(elements):
+            entries.append(PDEntry(composition, phase.energy * composition.num_atoms))
+    return PhaseDiagram(entries, elements=[Element(symbol) for symbol in elements])
+
+
+def hull(candidates: Candidates, phases: Sequence[Phase], elements: Sequence[str], selected: str = "") -> "Figure":
+    """The hull of two to four elements: known phases, tie lines, and the candidates coloured by energy above hull.
+
+    Other numbers of elements give a figure that says so.
+    """
+    elements = sorted(elements)
+    if len(elements) not in CORNERS:
+        return style.says("A hull is drawn for two to four elements", f"{'-'.join(elements)} has {len(elements)}; the table gives each energy above hull.")
+    pd = diagram(phases, elements)
+    at = _inside(candidates, elements)
+    draw = {2: _binary, 3: _ternary, 4: _quaternary}[len(elements)]
+    return draw(pd, candidates, at, elements, selected)
+
+
+def _inside(candidates: Candidates, elements: Sequence[str]) -> np.ndarray:
+    """Rows of the candidates within the system whose energies are known."""
+    from pymatgen.core import Composition
+
+    known = np.isfinite(numbers(candidates.table, "energy_above_hull"))
+    if not known.any():
+        return np.zeros(0, dtype=int)
+    inside = [known[i] and set(Composition(f).chemical_system_set) <= set(elements) for i, f in enumerate(candidates.table["formula"])]
+    return np.flatnonzero(inside)
+
+
+def fractions(formulas: Sequence[str], elements: Sequence[str]) -> np.ndarray:
+    """Atomic fraction of each element, a row a formula."""
+    from pymatgen.core import Composition
+
+    return np.array([[Composition(f).get_atomic_fraction(e) for e in elements] for f in formulas]).reshape(-1, len(elements))
+
+
+def _stable(pd: "PhaseDiagram", elements: Sequence[str]) -> tuple[np.ndarray, list[str], np.ndarray]:
+    """Fractions, formulas and formation energies of the phases on the hull."""
+    entries = sorted(pd.stable_entries, key=lambda entry: entry.composition.reduced_formula)
+    formulas = [entry.composition.reduced_formula for entry in entries]
+    return fractions(formulas, elements), formulas, np.array([pd.get_form_energy_per_atom(entry) for entry in entries])
+
+
+def _edges(pd: "PhaseDiagram", elements: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Tie lines as pairs of fractions."""
+    from itertools import combinations
+
+    pairs = {tuple(sorted(pair)) for facet in pd.facets for pair in combinations(facet, 2)}
+    points = fractions([entry.composition.reduced_formula for entry in pd.qhull_entries], elements)
+    return [(points[i], points[j]) for i, j in sorted(pairs)]
+
+
+def _marker(energies: np.ndarray, ids: np.ndarray, selected: str, size: int = 9) -> dict[str, Any]:
+    return {
+        "color": energies, "cmin": 0.0, "cmax": TOP, "colorscale": SCALE, "size": np.where(ids == selected, size + 6, size),
+        "line": {"color": style.INK, "width": 1},
+        "colorbar": {"title": {"text": "above hull (eV/atom)", "side": "right"}, "thickness": 8, "outlinewidth": 0, "len": 0.7, "tickvals": [0, 0.1, 0.2],
+                     "ticktext": ["≤ 0", "0.1", "≥ 0.2"]},
+    }
+
+
+def _words(candidates: Candidates, at: np.ndarray) -> list[str]:
+    part = candidates.table.iloc[at]
+    return [f"{i}<br>{f}: {e:+.3f} eV/atom" for i, f, e in zip(part["id"], part["formula"], part["energy_above_hull"].astype(float), strict=True)]
+
+
+def _binary(pd: "PhaseDiagram", candidates: Candidates, at: np.ndarray, elements: list[str], selected: str) -> "Figure":
+    import plotly.graph_objects as go
+
+    points, formulas, energies = _stable(pd, elements)
+    along = np.argsort(points[:, 1])
+    second = elements[1]
+    traces: list[Any] = [
+        go.Scatter(x=points[along, 1], y=energies[along], mode="lines", line={"color": style.DIM, "width": 1.5}, hoverinfo="skip", showlegend=False),
+        go.Scatter(x=points[:, 1], y=energies, mode="markers+text", text=formulas, textposition="bottom center", name="known, on the hull", cliponaxis=False,
+                   marker={"color": style.GROUND, "size": 8, "line": {"color": style.INK, "width": 1.5}}, hovertemplate="%{text}<br>%{y:.3f} eV/atom<extra></extra>"),
+    ]
+    if len(at):
+        part = candidates.table.iloc[at]
+        above = part["energy_above_hull"].to_numpy(dtype=float)
+        x = fractions(list(part["formula"]), elements)[:, 1]
+        y = np.interp(x, points[along, 1], energies[along]) + above
+        ids = part["id"].to_numpy()
+        traces.append(go.Scatter(x=x, y=y, mode="markers", name="candidates", customdata=ids, text=_words(candidates, at), marker=_marker(above, ids, selected),
+                                 hovertemplate="%{text}<extra></extra>"))
+    return style.figure(traces, xaxis=style.axis(f"Fraction of {second}", range=[-0.04, 1.04]), yaxis=style.axis("Formation energy (eV/atom)"), showlegend=False,
+                        uirevision="-".join(elements))
+
+
+def _lines(edges: list[tuple[np.ndarray, np.ndarray]], corners: np.ndarray) -> list[np.ndarray]:
+    """Coordinates of tie lines, each ended by a gap."""
+    gap = np.full(corners.shape[1], np.nan)
+    rows = [row for a, b in edges for row in (a @ corners, b @ corners, gap)]
+    return list(np.array(rows).T) if rows else [np.zeros(0)] * corners.shape[1]
+
+
+def _ternary(pd: "PhaseDiagram", candidates: Candidates, at: np.ndarray, elements: list[str], selected: str) -> "Figure":
+    import plotly.graph_objects as go
+
+    corners = CORNERS[3]
+    points, formulas, energies = _stable(pd, elements)
+    xy = points @ corners
+    x, y = _lines(_edges(pd, elements), corners)
+    pure = np.isclose(points.max(1), 1.0)
+    place = ["bottom center" if p and q[1] < 0.1 else "top center" for p, q in zip(pure, xy, strict=True)]
+    traces: list[Any] = [
+        go.Scatter(x=x, y=y, mode="lines", line={"color": style.DIM, "width": 1.1}, hoverinfo="skip", showlegend=False),
+        go.Scatter(x=xy[:, 0], y=xy[:, 1], mode="markers+text", text=formulas, textposition=place, cliponaxis=False, customdata=None,
+                   marker={"color": style.GROUND, "size": 8, "line": {"color": style.INK, "width": 1.5}}, meta=None,
+                   hovertext=[f"{f}<br>on the hull, {e:.3f} eV/atom" for f, e in zip(formulas, energies, strict=True)], hoverinfo="text", name="known, on the hull"),
+    ]
+    if len(at):
+        part = candidates.table.iloc[at]
+        place_ = fractions(list(part["formula"]), elements) @ corners
+        ids, above = part["id"].to_numpy(), part["energy_above_hull"].to_numpy(dtype=float)
+        traces.append(go.Scatter(x=place_[:, 0], y=place_[:, 1], mode="markers", name="candidates", customdata=ids, text=_words(candidates, at),
+                                 marker=_marker(above, ids, selected), hovertemplate="%{text}<extra></extra>"))
+    hidden = {"visible": False, "range": [-0.12, 1.12]}
+    return style.figure(traces, xaxis=hidden, yaxis={"visible": False, "range": [-0.12, 0.98], "scaleanchor": "x"}, showlegend=False,
+                        margin={"l": 8, "r": 8, "t": 8, "b": 8}, uirevision="-".join(elements))
+
+
+def _quaternary(pd: "PhaseDiagram", candidates: Candidates, at: np.ndarray, elements: list[str], selected: str) -> "Figure":
+    import plotly.graph_objects as go
+
+    corners = CORNERS[4]
+    points, formulas, energies = _stable(pd, elements)
+    xyz = points @ corners
+    x, y, z = _lines(_edges(pd, elements), corners)
+    traces: list[Any] = [
+        go.Scatter3d(x=x, y=y, z=z, mode="lines", line={"color": style.DIM, "width": 2}, opacity=0.5, hoverinfo="skip", showlegend=False),
+        go.Scatter3d(x=xyz[:, 0], y=xyz[:, 1], z=xyz[:, 2], mode="markers+text", text=formulas, marker={"color": style.GROUND, "size": 5, "line": {"color": style.INK, "width": 2}},
+                     hovertext=[f"{f}<br>on the hull, {e:.3f} eV/atom" for f, e in zip(formulas, energies, strict=True)], hoverinfo="text", name="known, on the hull"),
+    ]
+    if len(at):
+        part = candidates.table.iloc[at]
+        place = fractions(list(part["formula"]), elements) @ corners
+        ids, above = part["id"].to_numpy(), part["energy_above_hull"].to_numpy(dtype=float)
+        traces.append(go.Scatter3d(x=place[:, 0], y=place[:, 1], z=place[:, 2], mode="markers", name="candidates", customdata=ids, text=_words(candidates, at),
+                                   marker=_marker(above, ids, selected, size=6), hovertemplate="%{text}<extra></extra>"))
+    hidden = {"visible": False}
+    return style.figure(traces, scene={"xaxis": hidden, "yaxis": hidden, "zaxis": hidden, "aspectmode": "data"}, showlegend=False,
+                        margin={"l": 0, "r": 0, "t": 0, "b": 0}, uirevision="-".join(elements))

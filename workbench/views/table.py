@@ -1,0 +1,124 @@
+"""A page of the candidates' table with names and units: filtered, sorted, cut out."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from model.candidates import COLUMNS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FLAGS = frozenset({"stable", "unique", "novel", "sun", "relaxed_converged", "structure_valid", "composition_valid"})
+TEXTS = frozenset({"id", "formula", "chemical_system", "space_group", "relaxed_space_group", "status", "reason", "novelty", "nearest_known"})
+FIRST = ("id", "formula", "space_group", "n_atoms", "energy_above_hull", "stable", "unique", "novelty", "rmsd")  # always shown
+LATER = ("density", "nearest_known", "reason")
+DIGITS = {"energy_above_hull": 3, "rmsd": 3, "density": 2, "volume": 1, "nearest_distance": 3}
+
+_COMPARE = re.compile(r"^(<=|>=|<|>|=)\s*(-?[\d.]+(?:e-?\d+)?)$", re.IGNORECASE)
+_BETWEEN = re.compile(r"^(-?[\d.]+)\s*(?:\.\.|to|–)\s*(-?[\d.]+)$")
+_OPERATIONS = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal, "=": np.isclose}
+
+
+class FilterError(ValueError):
+    """A filter that cannot be read."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """Rows `first`, `first` + 1, … of the filtered and sorted table, ready to be shown."""
+
+    first: int
+    rows: list[list[Any]]
+    ids: list[str]
+
+
+def kind(column: str) -> str:
+    """How a column is shown: text, flag or number."""
+    return "flag" if column in FLAGS else "text" if column in TEXTS else "number"
+
+
+def columns(table: "pd.DataFrame", wanted: Sequence[str] = ()) -> list[dict[str, str]]:
+    """Header of the table: the usual columns, what was asked for, and further ones as they become known."""
+    names = [*FIRST, *(name for name in wanted if name not in FIRST), *(name for name in LATER if name in table)]
+    known = [(name, COLUMNS[name]) for name in dict.fromkeys(names) if name in COLUMNS]
+    return [{"name": n, "label": c.label, "unit": c.unit, "about": c.about, "kind": kind(n)} for n, c in known]
+
+
+def mask(table: "pd.DataFrame", filters: Mapping[str, str], narrowed: Mapping[str, tuple[float, float]]) -> np.ndarray:
+    """Which rows pass the filters and the brushes. Raises FilterError for a filter that cannot be read."""
+    keep = np.ones(len(table), dtype=bool)
+    for name, text in filters.items():
+        keep &= _passes(table, name, text)
+    for name, (low, high) in narrowed.items():
+        values = numbers(table, name)
+        keep &= (values >= low) & (values <= high)
+    return keep
+
+
+def numbers(table: "pd.DataFrame", name: str) -> np.ndarray:
+    """A column as floats, NaN where unknown."""
+    import pandas as pd
+
+    if name not in table:
+        return np.full(len(table), np.nan)
+    return pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=float)
+
+
+def _passes(table: "pd.DataFrame", name: str, text: str) -> np.ndarray:
+    text = text.strip()
+    if name not in table:
+        return np.zeros(len(table), dtype=bool)
+    if kind(name) == "flag":
+        wanted = {"yes": True, "y": True, "true": True, "no": False, "n": False, "false": False}.get(text.lower())
+        if wanted is None:
+            raise FilterError(f"{COLUMNS[name].label} is yes or no; found {text!r}.")
+        return table[name].eq(wanted).fillna(value=False).to_numpy(dtype=bool)
+    if kind(name) == "text":
+        return table[name].astype(str).str.contains(text, case=False, regex=False).to_numpy(dtype=bool)
+    values = numbers(table, name)
+    try:
+        if found := _COMPARE.match(text):
+            return _OPERATIONS[found[1]](values, float(found[2]))
+        if found := _BETWEEN.match(text):
+            return (values >= float(found[1])) & (values <= float(found[2]))
+        return np.isclose(values, float(text))
+    except ValueError as error:
+        raise FilterError(f"{COLUMNS[name].label}: write <0.1, >=2, 1..3 or a number; found {text!r}.") from error
+
+
+def order(table: "pd.DataFrame", keep: np.ndarray, sort: str, descending: bool) -> np.ndarray:
+    """Positions of the kept rows in the order of a column; what is unknown comes last either way."""
+    at = np.flatnonzero(keep)
+    if not sort or sort not in table:
+        return at
+    if kind(sort) == "text":
+        values = table[sort].iloc[at].astype(str)
+        return at[values.argsort(kind="stable").to_numpy()[:: -1 if descending else 1]]
+    values = numbers(table, sort)[at]
+    ranks = np.argsort(-values if descending else values, kind="stable")  # NaN sorts last
+    return at[ranks]
+
+
+def page(table: "pd.DataFrame", at: np.ndarray, names: Sequence[str], first: int, count: int) -> Page:
+    """Cut `count` rows out of the ordered positions, each value as it is shown; None is unknown."""
+    part = table.iloc[at[first : first + count]]
+    shown = [[_shown(name, value) for value in part[name]] if name in part else [None] * len(part) for name in names]
+    return Page(first=first, rows=[list(row) for row in zip(*shown, strict=True)], ids=[str(name) for name in part["id"]])
+
+
+def _shown(name: str, value: Any) -> Any:
+    import pandas as pd
+
+    if pd.isna(value):
+        return None
+    if kind(name) == "flag":
+        return bool(value)
+    if kind(name) == "text":
+        return str(value)
+    if name in DIGITS:
+        return f"{float(value):.{DIGITS[name]}f}"
+    return f"{float(value):.4g}"

@@ -1,0 +1,25 @@
+"""Panels: each reads State and writes State, and knows no other panel."""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "ConstraintsPanel": "workbench.widgets.constraints",
+    "GeneratePanel": "workbench.widgets.generate",
+    "CandidatesPanel": "workbench.widgets.candidates",
+    "StructurePanel": "workbench.widgets.structures",
+    "HullPanel": "workbench.widgets.hull",
+    "DistributionsPanel": "workbench.widgets.distributions",
+}
+
+__all__ = list(_HOMES)  # noqa: PLE0605 - the names are those of _HOMES
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"workbench.widgets has no {name!r}; it offers {', '.join(_HOMES)}.")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(_HOMES)

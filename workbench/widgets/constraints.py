@@ -1,0 +1,299 @@
+"""The constraints panel: edits state.constraints, and says at once what contradicts itself."""
+
+import threading
+from functools import cache
+from typing import Any
+
+import ipywidgets as W
+import traitlets
+
+from model.candidates import COLUMNS
+from model.constraints import ConstraintError, Constraints, Target
+from model.statistics import LabelStatistics, Statistics
+from model.elements import UnknownElementError
+from workbench.state import State
+from workbench.views import code
+from workbench.widgets.base import Code, Widget, module
+from workbench.widgets.panel import Panel, button, field, guarded, offer
+from workbench.widgets.periodic_table import PeriodicTable
+
+WELL_KNOWN = 50  # training crystals within reach of a target, below which we warn
+SYSTEMS = (("triclinic", 1, 2), ("monoclinic", 3, 15), ("orthorhombic", 16, 74), ("tetragonal", 75, 142), ("trigonal", 143, 167), ("hexagonal", 168, 194),
+           ("cubic", 195, 230))
+NOT_SCALAR = frozenset({"chemical_system", "space_group"})
+
+
+@cache
+def space_groups() -> dict[int, str]:
+    """Short international symbol of each of the 230 groups."""
+    import spglib
+
+    symbols: dict[int, str] = {}
+    for hall in range(1, 531):
+        kind = spglib.get_spacegroup_type(hall)
+        symbols.setdefault(kind.number, kind.international_short)
+    return symbols
+
+
+class Targets(Widget):
+    """One row a property: off, a point or a range, drawn over what the model was taught."""
+
+    _esm = module("targets.js")
+    rows = traitlets.List().tag(sync=True)
+    targets = traitlets.Dict().tag(sync=True)
+    warnings = traitlets.Dict().tag(sync=True)
+
+
+class ConstraintsPanel(Panel):
+    """What is wanted: model, elements, formula, symmetry, properties, how many."""
+
+    name, heading = "constraints", "Constraints"
+
+    def __init__(self, state: State | None = None, *, load: bool = True) -> None:
+        super().__init__(state)
+        self._filling = False
+        self._make()
+        self.code = Code(label="Python and command line that do the same")
+        self._code_button = button("Copy as code", "Show the Python cell and the command line that do the same", self._toggle_code)
+        self.lay_out([self._form()], [self._code_button], [self.code])
+        self._fill(self.state.constraints)
+        inputs = [self.formula, self.atoms, self.group, self.count, self.steps, self.seed, self.guidance]
+        for one in inputs:
+            one.observe(self._changed, "value")
+        self.elements.observe(self._changed, "choices")
+        self.targets.observe(self._changed, "targets")
+        self.crystal_system.observe(lambda _: self._offer_groups(), "value")
+        self.model.observe(lambda change: self.load(change["new"]), "value")
+        self.state.watch(self._show_model, "model")
+        self.state.observe(lambda change: self._fill(change["new"]), "constraints")
+        if load:
+            self._offer_models()
+
+    # --- the form ---------------------------------------------------------------------------------------------------
+
+    def _make(self) -> None:
+        late = {"continuous_update": False}
+        self.model = W.Combobox(options=[], ensure_option=False, **late)
+        self.about = W.HTML()
+        self.elements = PeriodicTable()
+        self.formula = W.Text(placeholder="any, or CaTiO3", **late)
+        self.atoms = W.Text(placeholder="as in the data", **late)
+        self.crystal_system = W.Dropdown(options=[("any", ""), *((name, name) for name, _, _ in SYSTEMS)])
+        self.group = W.Dropdown(options=[("any", 0)])
+        self.targets = Targets()
+        self.count = W.BoundedIntText(min=1, max=100_000, **late)
+        self.steps = W.BoundedIntText(min=2, max=2000, **late)
+        self.seed = W.BoundedIntText(min=0, max=2**31 - 1, **late)
+        self.guidance = W.BoundedFloatText(min=0, max=20, step=0.5, **late)
+
+    def _form(self) -> W.VBox:
+        field("Model", self.model, "A shipped model's name, or the folder of your own")
+        self.about.add_class("mgb-hint")
+        composition = self._pair(field("Formula", self.formula, "Exactly this composition, times a whole number"),
+                                 field("Atoms in the cell", self.atoms, "A number, a range like 4-12, or empty: as often as in the training data"))
+        symmetry = self._pair(field("Crystal system", self.crystal_system, "Narrows the list of space groups"),
+                              field("Space group", self.group, "Asked of models that listen to it"))
+        numbers = self._pair(
+            field("Crystals", self.count, "How many to generate"), field("Denoising steps", self.steps, "Fewer is faster, more is better; each asks the network once or more"),
+            field("Guidance", self.guidance, "Strength of the conditions; 0 leaves them out, 2 is the paper's"), field("Seed", self.seed, "The same seed gives the same crystals"))
+        self.targets.add_class("mgb-section")
+        numbers.add_class("mgb-section")
+        form = W.VBox([self.model, self.about, self.elements, composition, symmetry, self.targets, numbers])
+        form.add_class("mgb-stack")
+        return form
+
+    @staticmethod
+    def _pair(*widgets: W.Widget) -> W.Box:
+        box = W.Box(list(widgets))
+        box.add_class("mgb-pair")
+        return box
+
+    def _fill(self, constraints: Constraints) -> None:
+        """Show constraints in the form, as when a session is opened; the form's own changes pass by."""
+        if self._filling:
+            return
+        self._filling = True
+        try:
+            paint = {s: "exactly" for s in constraints.chemical_system or ()}
+            paint |= {s: "allow" for s in constraints.allowed or () if s not in paint} | {s: "forbid" for s in constraints.excluded}
+            self.elements.choices = paint
+            self.formula.value = constraints.formula or ""
+            low_high = constraints.atom_range if constraints.n_atoms is not None else None
+            self.atoms.value = "" if low_high is None else "-".join(str(n) for n in dict.fromkeys(low_high))
+            system = next((name for name, low, high in SYSTEMS if low <= (constraints.space_group or 0) <= high), "")
+            self.crystal_system.value = system or self.crystal_system.value
+            self._offer_groups()
+            self.group.value = constraints.space_group or 0
+            self.targets.targets = {name: [t.low, t.high] for name, t in constraints.targets.items()}
+            self.count.value, self.seed.value, self.steps.value = constraints.count, constraints.seed, self.state.steps
+            if not isinstance(constraints.guidance, dict):
+                self.guidance.value = constraints.guidance
+        finally:
+            self._filling = False
+        self._warn()
+
+    def _offer_groups(self) -> None:
+        span = next(((low, high) for name, low, high in SYSTEMS if name == self.crystal_system.value), (1, 230))
+        options = [("any", 0), *((f"{n}  {symbol}", n) for n, symbol in space_groups().items() if span[0] <= n <= span[1])]
+        offer(self.group, options)
+
+    # --- reading it -------------------------------------------------------------------------------------------------
+
+    def _changed(self, _change: Any = None) -> None:
+        if self._filling:
+            return
+        try:
+            wanted = self.read()
+        except (ConstraintError, UnknownElementError) as error:
+            self.state.complaint = str(error)
+            self.say(str(error), "warning")
+            return
+        self._filling = True  # what the form says itself need not be written back into it
+        try:
+            self.state.complaint = ""
+            self.state.steps = self.steps.value
+            self.state.constraints = wanted
+        finally:
+            self._filling = False
+        self._warn()
+
+    def read(self) -> Constraints:
+        """Constraints out of the form. Raises ConstraintError where they contradict each other."""
+        exactly, allow = self.elements.of("exactly"), self.elements.of("allow")
+        return Constraints(
+            chemical_system=exactly or None, allowed=(allow | exactly) if allow else None, excluded=self.elements.of("forbid"),
+            formula=self.formula.value.strip() or None, space_group=self.group.value or None,
+            targets={name: Target.of(tuple(pair)) for name, pair in self.targets.targets.items()},
+            n_atoms=parse_atoms(self.atoms.value), count=self.count.value, guidance=self.guidance.value, seed=self.seed.value)
+
+    @guarded
+    def _warn(self) -> None:
+        """Say what can be asked but hardly answered; show the code again."""
+        constraints, model = self.state.constraints, self.state.model
+        labels = model.statistics.labels if model is not None else {}
+        warnings = {name: reach(target, labels[name], COLUMNS[name].unit if name in COLUMNS else "") for name, target in constraints.targets.items() if name in labels}
+        self.targets.warnings = {name: text for name, text in warnings.items() if text}
+        text = rare_size(constraints, model.statistics) if model is not None else ""
+        if not text and self.elements.of("exactly") and self.elements.of("allow"):
+            text = "Elements asked for exactly leave nothing else; Allow has no effect beside them."
+        self.say(text, "warning")
+        if self.code.text:
+            self._write_code()
+
+    # --- models -----------------------------------------------------------------------------------------------------
+
+    @guarded
+    def _offer_models(self) -> None:
+        from model.checkpoints import available
+
+        names = available()
+        self.model.options = names
+        wanted = self.state.model_name or (names[0] if names else "")
+        if not wanted:
+            self.say("No model is shipped here; give the folder of your own.", "warning")
+        elif self.model.value != wanted:
+            self.model.value = wanted
+
+    def load(self, name: str) -> threading.Thread:
+        """Load a model in the background; its sentence or its properties appear when it is there."""
+        self.about.value = f"loading {name} …" if name else ""
+        thread = threading.Thread(target=self._load, args=(name.strip(),), daemon=True)
+        thread.start()
+        return thread
+
+    def _load(self, name: str) -> None:
+        if not name:
+            return
+        try:
+            from model.checkpoints import load
+
+            loaded = load(name)
+        except Exception as error:  # noqa: BLE001 - a damaged folder fails in many ways; all are said here
+            self.about.value = ""
+            self.fail(error)
+            return
+        if self.model.value.strip() == name:  # another may have been picked meanwhile
+            self.notice.sentence = ""
+            with self.state.lock:
+                self.state.model_name = name
+                self.state.model = loaded
+
+    @guarded
+    def _show_model(self) -> None:
+        model = self.state.model
+        if model is None:
+            self.targets.rows = []
+            return
+        hears = [p for p in model.properties if p not in NOT_SCALAR]
+        listens = [COLUMNS[p].label.lower() if p in COLUMNS else p.replace("_", " ") for p in model.properties]
+        self.about.value = f"listens to {', '.join(listens)}" if listens else "unconditional: elements, formula and atoms are kept exactly; it listens to no property"
+        self.targets.rows = [row(name, model.statistics.labels[name]) for name in hears if name in model.statistics.labels]
+        self.targets.targets = {name: pair for name, pair in self.targets.targets.items() if name in hears}
+        for choice in (self.group, self.crystal_system):
+            choice.disabled = "space_group" not in model.properties
+        self._changed()
+
+    # --- code -------------------------------------------------------------------------------------------------------
+
+    @guarded
+    def _toggle_code(self, _button: Any) -> None:
+        if self.code.text:
+            self.code.text = ""
+        else:
+            self._write_code()
+
+    def _write_code(self) -> None:
+        name = self.state.model_name or "base"
+        said = (self.state.constraints, name, self.state.steps)
+        self.code.text = f"{code.python(*said)}\n\n# in a terminal\n{code.command(*said)}"
+
+
+def parse_atoms(text: str) -> int | tuple[int, int] | None:
+    """Numbers of atoms written as "", "8" or "4-12". Raises ConstraintError for anything else."""
+    text = text.strip().replace("–", "-").replace("to", "-")
+    if not text:
+        return None
+    parts = [part.strip() for part in text.split("-")]
+    if len(parts) > 2 or not all(part.isdigit() for part in parts):
+        raise ConstraintError(f"Atoms in the cell are a number like 8 or a range like 4-12; found {text!r}.")
+    return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
+
+
+def row(name: str, taught: LabelStatistics) -> dict[str, Any]:
+    """A property as the target widget draws it."""
+    column = COLUMNS.get(name)
+    return {"name": name, "label": column.label if column else name.replace("_", " "), "unit": column.unit if column else "",
+            "about": f"{taught.n:,} training crystals, {taught.low:.3g} to {taught.high:.3g}", "edges": taught.edges.tolist(), "counts": list(taught.counts)}
+
+
+def reach(target: Target, taught: LabelStatistics, unit: str = "") -> str:
+    """A warning where fewer than 50 training crystals lie within a fifth of a standard deviation; else empty."""
+    if not taught.n:
+        return "The model was taught no value of this property."
+    slack = max(taught.std / 5, (taught.high - taught.low) / len(taught.counts) / 2)
+    edges = taught.edges
+    near = (edges[1:] >= target.low - slack) & (edges[:-1] <= target.high + slack)
+    n = sum(count for count, inside in zip(taught.counts, near, strict=True) if inside)
+    if n >= WELL_KNOWN:
+        return ""
+    unit = f" {unit}" if unit else ""
+    said = f"{n} of {taught.n:,} training crystals lie near this target"
+    far = target.low - taught.high if target.low > taught.high else taught.low - target.high
+    if far > 0:
+        end, value = ("highest", taught.high) if target.low > taught.high else ("lowest", taught.low)
+        return f"Beyond the data: the {end} taught value is {value:.3g}{unit}, {far:.3g}{unit} away. {said}."
+    middle = (target.low + target.high) / 2
+    return f"{said}; it is {abs(middle - taught.mean) / (taught.std or 1):.1f} standard deviations from their mean of {taught.mean:.3g}{unit}."
+
+
+def rare_size(constraints: Constraints, taught: Statistics) -> str:
+    """A warning where no training crystal of the asked space group has the asked number of atoms; else empty."""
+    if constraints.space_group is None or constraints.n_atoms is None or not taught.n_atoms_by_space_group:
+        return ""
+    low, high = constraints.atom_range
+    sizes = taught.n_atoms_by_space_group.get(constraints.space_group, {})
+    if any(low <= size <= high for size in sizes):
+        return ""
+    asked = str(low) if low == high else f"{low} to {high}"
+    have = f"those there have {', '.join(str(n) for n in sorted(sizes)[:12])}" if sizes else "there is none of that group at all"
+    return f"No training crystal of space group {constraints.space_group} has {asked} atoms in its primitive cell; {have}."

@@ -1,0 +1,112 @@
+"""The generate panel: start, progress, cancel, resume, and the crystal that is just losing its noise."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import ipywidgets as W
+import traitlets
+
+from model.constraints import Constraints
+from workbench.runs import Run
+from workbench.state import RunStatus, State, no_candidates
+from workbench.views import structure
+from workbench.widgets.base import Widget, module
+from workbench.widgets.panel import Panel, button, guarded
+
+SAID = {
+    "idle": "Ready", "loading": "Loading", "generating": "Generating", "judging": "All generated; judging", "cancelling": "Stopping at the next step",
+    "cancelled": "Cancelled; what was finished is kept", "failed": "Stopped by an error; what was finished is kept", "done": "Done",
+}
+Begin = Callable[[State, Constraints], Run]
+
+
+class ProgressView(Widget):
+    """Bars of a run and a small picture of the running batch."""
+
+    _esm = module("progress.js")
+    run = traitlets.Dict().tag(sync=True)
+    scene = traitlets.Dict().tag(sync=True)
+
+
+class GeneratePanel(Panel):
+    """Starts and stops runs; `begin` makes a Run out of the constraints and is replaced in tests and by other methods."""
+
+    name, heading = "generate", "Generate"
+
+    def __init__(self, state: State | None = None, begin: Begin | None = None) -> None:
+        super().__init__(state)
+        if begin is None:
+            from workbench.methods import begin
+        self.begin = begin
+        self.progress = ProgressView()
+        self.start = button("Generate", "Make crystals that meet the constraints; the table is cleared first", self._start, primary=True)
+        self.cancel = button("Cancel", "Stop at the next step; finished crystals are kept", self._cancel)
+        self.resume = button("Resume", "Make and judge what is still missing", self._resume)
+        buttons = W.HBox([self.start, self.cancel, self.resume])
+        buttons.add_class("mgb-row")
+        stack = W.VBox([buttons, self.progress])
+        stack.add_class("mgb-stack")
+        self.lay_out([stack])
+        self._asked: Constraints | None = None
+        self.state.watch(self._show, "run", "complaint", "model", "constraints")
+        self.state.watch(self._show_preview, "preview")
+
+    @guarded
+    def _start(self, _button: Any) -> None:
+        self._refuse_twice()
+        with self.state.lock:
+            self.state.selection, self.state.chosen, self.state.narrowed = "", (), {}
+            self.state.relaxed, self.state.paths, self.state.scorecard = {}, {}, None
+            self.state.candidates = no_candidates()
+        self._run(self.state.constraints)
+
+    @guarded
+    def _resume(self, _button: Any) -> None:
+        self._refuse_twice()
+        self._run(self._asked or self.state.constraints)
+
+    def _refuse_twice(self) -> None:
+        if self.state.run.busy:
+            raise RuntimeError("A run is under way; cancel it before another begins.")
+
+    def _run(self, constraints: Constraints) -> None:
+        self.say("")
+        self._asked = constraints
+        self.begin(self.state, constraints).start()
+
+    @guarded
+    def _cancel(self, _button: Any) -> None:
+        if self.state.worker is not None:
+            self.state.worker.cancel()
+            self.state.run = RunStatus(**asdict(self.state.run) | {"phase": "cancelling", "left": None})
+
+    @guarded
+    def _show(self) -> None:
+        run, state = self.state.run, self.state
+        ready = state.model is not None and not state.complaint
+        self.start.disabled = run.busy or not ready
+        self.cancel.disabled = not run.busy or run.phase == "cancelling"
+        self.resume.disabled = run.phase not in {"cancelled", "failed"} or run.judged >= run.wanted
+        self.progress.run = {
+            "phase": run.phase, "wanted": run.wanted, "made": run.made, "judged": run.judged, "step": run.step, "steps": run.steps, "under_way": run.under_way,
+            "judging": run.judging, "left": run.left, "says": self._sentence(run)}
+        self.set_aside(f"{run.under_way} at a time on {_device()}" if run.under_way else "")
+        if run.failure and self.notice.details != run.traceback:
+            self.say(run.failure, "error", run.traceback)
+
+    def _sentence(self, run: RunStatus) -> str:
+        if run.phase == "idle" and self.state.model is None:
+            return "Waiting for a model"
+        return SAID.get(run.phase, run.phase)
+
+    @guarded
+    def _show_preview(self) -> None:
+        now = self.state.preview
+        self.progress.scene = structure.preview(now.crystals) if now is not None and len(now.crystals) else {}
+
+
+def _device() -> str:
+    from workbench.runs import device
+
+    return "the GPU" if device().type == "cuda" else "the CPU"

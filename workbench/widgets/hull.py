@@ -1,0 +1,69 @@
+"""The hull panel: hangs views.hull; a click selects."""
+
+from typing import Any
+
+import ipywidgets as W
+
+from workbench.state import State
+from workbench.views import style
+from workbench.views.hull import Phase, hull
+from workbench.widgets.base import Plot
+from workbench.widgets.panel import Panel, guarded, offer
+
+WELL_COVERED = 6  # known phases beside the elements, below which a system's hull says little
+
+
+class HullPanel(Panel):
+    """Phase diagram of the chosen system, from the reference, with the candidates on and above it."""
+
+    name, heading = "hull", "Hull"
+
+    def __init__(self, state: State | None = None) -> None:
+        super().__init__(state)
+        self.add_class("mgb-flush")
+        self.plot = Plot(inks=style.INKS, label="Phase diagram with candidates")
+        self.system = W.Dropdown(options=[], layout=W.Layout(width="130px"), tooltip="Chemical system of the diagram")
+        self.lay_out([self.plot], [self.system])
+        self.plot.observe(self._select, "clicked")
+        self.system.observe(lambda _: self.draw(), "value")
+        self.state.watch(self._systems, "constraints", "candidates", "reference")
+        self.state.watch(self.draw, "candidates", "selection", "reference")
+
+    @guarded
+    def _systems(self) -> None:
+        """Systems to choose from: what was asked for, then those the candidates belong to."""
+        asked = [self.state.constraints.required] if len(self.state.constraints.required) > 1 else []
+        table = self.state.candidates.table
+        found = table["chemical_system"].dropna().astype(str).value_counts().index if "chemical_system" in table else []
+        names = list(dict.fromkeys(["-".join(sorted(s)) for s in asked] + [s for s in found if 2 <= s.count("-") + 1 <= 4]))[:200]
+        if [value for _, value in self.system.options] != names:
+            offer(self.system, [(name, name) for name in names])
+
+    @guarded
+    def draw(self) -> None:
+        """Draw the diagram of the chosen system."""
+        if self.system.value is None:
+            self._hang(style.says("Choose two to four elements", "The hull of their chemical system is drawn here."), "")
+        elif self.state.reference is None:
+            self._hang(style.says("No reference yet", "Known phases are being read."), "")
+        else:
+            elements = self.system.value.split("-")
+            phases = self.phases(elements)
+            few = f", only {len(phases)} known phases: stable is claimed easily" if len(phases) < WELL_COVERED else f", {len(phases)} known phases"
+            self._hang(hull(self.state.candidates, phases, elements, self.state.selection), self.system.value + few)
+
+    def phases(self, elements: list[str]) -> list[Phase]:
+        """Known phases of the system and its subsystems, without the elements themselves."""
+        known = self.state.reference.hull.entries(elements)
+        known = known[known["kind"] != "element"]
+        return [Phase(formula, float(energy)) for formula, energy in zip(known["formula"], known["formation_energy"], strict=True)]
+
+    def _hang(self, figure: Any, aside: str) -> None:
+        self.set_aside(aside)
+        self.plot.figure = style.to_widget(figure)
+
+    @guarded
+    def _select(self, change: dict) -> None:
+        name = str(change["new"].get("id", ""))
+        if self.state.position(name) >= 0:
+            self.state.selection = name

@@ -1,0 +1,98 @@
+/* Crystal Toolkit's scenes side by side under one camera, without a Dash server: the component's bundle mounted by React. */
+const BUNDLE = "crystal-toolkit";
+
+/** React, ReactDOM, prop-types and the component library, in that order; the page's own globals are put back. */
+function loadToolkit(sources) {
+  const [react, dom, types, components] = sources;
+  const restores = [];
+  for (const [source, names] of [[react, ["React"]], [dom, ["ReactDOM"]], [types, ["PropTypes"]]]) {
+    const { made, restore } = runBundle(source, names);
+    Object.assign(globalThis, made);
+    restores.unshift(restore);
+  }
+  const { made, restore } = runBundle(components, ["dash_mp_components"]);
+  const kit = { React: globalThis.React, ReactDOM: globalThis.ReactDOM, ...made.dash_mp_components };
+  restore();
+  restores.forEach((again) => again());
+  return kit;
+}
+
+/** The full settings each time: the component writes into its shared defaults. */
+function settings(dark) {
+  return { renderer: "webgl", antialias: true, transparentBackground: true, background: dark ? "#111111" : "#ffffff", extractAxis: true, secondaryObjectView: false,
+    defaultZoom: 1.25, sphereSegments: 24, cylinderSegments: 12, staticScene: true, zoomToFit2D: false };
+}
+
+function render({ model, el }) {
+  el.classList.add("mgb", "mgb-fill");
+  const frame = h("div", { class: "mgb-fill", "data-scenes": "0" });
+  el.append(frame);
+  let root = null, kit = null, gone = false, asked = {}, key = 0;
+  const unique = crypto.randomUUID();
+
+  const message = (text) => h("div", { class: "mgb-empty" }, h("span", {}, h("b", {}, text.split("\n")[0]), text.split("\n")[1] ?? ""));
+  const legend = (entries) => kit.React.createElement("div", { className: "mgb-legend", key: "legend" },
+    ...entries.map(([name, colour]) => kit.React.createElement("span", { key: name }, kit.React.createElement("i", { style: { background: colour } }), name)));
+
+  const draw = () => {
+    if (gone) return;
+    const scenes = model.get("scenes");
+    frame.dataset.scenes = scenes.length;
+    if (!scenes.length) {
+      root?.unmount();
+      root = null;
+      return frame.replaceChildren(message(model.get("empty")));
+    }
+    if (!kit) return frame.replaceChildren(message("Loading the viewer"));
+    if (!root) {
+      frame.replaceChildren();
+      root = kit.ReactDOM.createRoot(frame);
+    }
+    const dark = document.body.dataset.jpThemeLight === "false";
+    const e = kit.React.createElement;
+    const one = (scene, i) => e("div", { className: "mgb-scene", key: `${scene.title}-${key}`, "data-title": scene.title, role: "img", "aria-label": `${scene.title}: ${scene.about}` },
+      e("div", { className: "caption" }, e("b", null, scene.title), " ", scene.about),
+      e("div", { className: "host" }, e(Sized, null, (size) => e(kit.CrystalToolkitScene, {
+        id: `scene-${unique}-${i}`, data: scene.data, sceneSize: size, settings: settings(dark), toggleVisibility: model.get("visible"), axisView: "SW", inletSize: 88,
+        showControls: false, showExpandButton: false, showImageButton: false, showExportButton: false, showPositionButton: false,
+        imageRequest: i === asked.i && asked.n ? asked.request : undefined,
+        setProps: (props) => {
+          if (props.imageData) write(model, { image: props.imageData });
+          if (props.selectedObject) write(model, { picked: String(props.selectedObject[0]?.tooltip ?? "") });
+        } }))),
+      i === scenes.length - 1 ? legend(scene.legend) : null);
+    root.render(e(kit.CameraContextProvider, null, e("div", { className: "mgb-scenes" }, ...scenes.map(one))));  // it takes one child only
+  };
+
+  /** Gives the scene the size of its place, and again when the place changes. */
+  function Sized({ children }) {
+    const { useRef, useState, useEffect, createElement } = kit.React;
+    const place = useRef(null);
+    const [size, setSize] = useState(null);
+    useEffect(() => {
+      const observer = new ResizeObserver(() => place.current.clientWidth && place.current.clientHeight && setSize("100%"));
+      observer.observe(place.current);
+      return () => observer.disconnect();
+    }, []);
+    return createElement("div", { ref: place, style: { width: "100%", height: "100%" } }, size ? children(size) : null);
+  }
+
+  const photograph = () => {
+    const request = model.get("image_request");
+    if (!request.n) return;
+    asked = { i: request.i ?? 0, n: request.n, request: { filetype: "png", n: request.n } };
+    draw();
+  };
+  draw();
+  const stopWaiting = whenSeen(frame, async () => {
+    kit = await library(model, BUNDLE, loadToolkit);
+    draw();
+  });
+  const stops = [listen(model, ["scenes", "visible", "empty"], draw), listen(model, ["image_request"], photograph), onTheme(() => { key += 1; draw(); }), stopWaiting];
+  return () => {
+    gone = true;
+    stops.forEach((stop) => stop());
+    root?.unmount();
+  };
+}
+export default { render };
