@@ -304,6 +304,13 @@ def test_a_molecule_without_a_cell_is_named(tmp_path):
         from_atoms([Atoms("N2", positions=[[0, 0, 0], [0, 0, 1.1]])])
 
 
+def test_a_refusal_survives_the_way_from_another_process():
+    import pickle
+
+    back = pickle.loads(pickle.dumps(UnreadableError("disorder", "disordered: order it first.")))
+    assert (back.kind, str(back)) == ("disorder", "disordered: order it first.")
+
+
 def test_elements_past_fermium_are_refused():
     with pytest.raises(UnreadableError, match="No lies beyond"):
         from_structures([Structure(Lattice.cubic(3), ["No"], [[0, 0, 0]])])
