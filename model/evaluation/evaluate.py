@@ -287,7 +287,8 @@ def _why_unstable(above: float, formation: float, footing: Footing, *, failed: b
     if not np.isfinite(formation):
         return "No formation energy: one of its elements has no reference energy for this energy model."
     if above <= STABLE:
-        return "" if footing.known else "No phase is known in its chemical system: the hull is the elements alone."
+        alone = not footing.known and not footing.exact
+        return "No phase is known in its chemical system: the hull is the elements alone." if alone else ""
     into = " and ".join(formula for formula, _ in footing.phases)
     lie = "lies" if len(footing.phases) == 1 else "lie"
     return f"Unstable: {above:.3f} eV/atom above the hull, where {into} {lie}."

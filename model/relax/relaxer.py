@@ -151,9 +151,12 @@ def read(potential: Potential, crystals: Crystals) -> Reading:
         return join([read(potential, crystals[:half]), read(potential, crystals[half:])], [half, len(crystals) - half])
     broken = ~_finite(reading, crystals)
     declined = dict.fromkeys(torch.nonzero(broken)[:, 0].tolist(), f"{potential.name} answered with not-a-number")
+    declined |= dict(reading.declined)
+    energy = reading.energy.double().clone()
+    energy[list(declined)] = torch.nan
     return Reading(
-        energy=reading.energy.double(), forces=reading.forces.double(), stress=reading.stress.double(),
-        moments=reading.moments.double(), declined=declined | dict(reading.declined),
+        energy=energy, forces=reading.forces.double(), stress=reading.stress.double(),
+        moments=reading.moments.double(), declined=declined,
     )  # fmt: skip
 
 
