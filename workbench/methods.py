@@ -8,7 +8,7 @@ from model.candidates import Candidates
 from model.constraints import Constraints
 from model.crystals import Crystals
 from model.execution import Progress, Watch
-from workbench.runs import Run, Verdict, with_rows
+from workbench.runs import Run, Verdict
 from workbench.state import State
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from model.evaluation.reference import Reference
     from model.relax.potential import Potential, Reading
 
+AT_ONCE = {"cpu": 8, "cuda": 64, "mps": 32}  # crystals denoised together: small batches show the first ones soon
 ATOMS_AT_ONCE = 160  # relaxed together: few enough that one step of CHGNet stays well below the two seconds a cancel may take
 
 
@@ -23,12 +24,15 @@ def begin(state: State, constraints: Constraints) -> Run:
     """A run of the chosen model over the shared state, not started yet. Raises ValueError while no model is loaded."""
     if state.model is None:
         raise ValueError("No model is loaded yet; choose one in the constraints panel.")
-    from model.sampling.generate import candidates_of, generate
+    from model.record import candidates_of
+    from model.sampling.generate import generate
 
     model, steps = state.model, state.steps
+    at_once = AT_ONCE[next(model.denoiser.parameters()).device.type]
 
     def propose(constraints: Constraints, indices: list[int], watch: Watch) -> Crystals:
-        return generate(model, constraints, steps=steps, indices=indices, watch=watch)
+        done = set(range(constraints.count)) - set(indices)
+        return generate(model, constraints, steps=steps, done=done, batch_size=at_once, watch=watch)
 
     return Run(state, propose, Judging(state), candidates_of, constraints)
 
@@ -109,5 +113,7 @@ def _score(judge: "Judge", new: Candidates, earlier: Candidates) -> Any:
     """Rates over everything judged so far."""
     from model.evaluation.scorecard import score
 
-    both = with_rows(Candidates.join([earlier, new]), new) if len(earlier) else new
-    return score(both.table, made=len(both), missing={}, reference=judge.reference.name, energy_model=judge.potential.name, matcher=judge.matcher.name)
+    table = (Candidates.join([earlier, new]) if len(earlier) else new).table
+    bad = table[table["status"] == "bad"]  # walks that ended in no crystal: made, but with nothing to judge
+    return score(table[table["status"] != "bad"], made=len(table), missing=dict(zip(bad["id"], bad["reason"], strict=True)),
+                 reference=judge.reference.name, energy_model=judge.potential.name, matcher=judge.matcher.name)

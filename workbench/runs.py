@@ -52,7 +52,7 @@ class Judge(Protocol):
         ...
 
 
-Describe = Callable[[Crystals, Constraints, list[int]], Candidates]
+Describe = Callable[[Crystals, Constraints, list[int], Mapping[int, str]], Candidates]  # the last: what is wrong with bad ones
 
 
 class Run:
@@ -130,7 +130,7 @@ class Run:
         if progress.unit == "steps":
             self._step(progress)
         elif progress.payload is not None:
-            self._batch(progress.payload.crystals, [int(i) for i in progress.payload.indices])
+            self._batch(progress.payload.crystals, [int(i) for i in progress.payload.indices], progress.payload.problems)
 
     def _step(self, progress: Progress) -> None:
         every = max(1, progress.total // KEPT_FRAMES)
@@ -146,8 +146,8 @@ class Run:
                 self._preview = Preview(crystals=crystals, step=progress.done, steps=progress.total)
             self._changed = True
 
-    def _batch(self, crystals: Crystals, indices: list[int]) -> None:
-        new = self.describe(crystals.to("cpu"), self.constraints, indices)
+    def _batch(self, crystals: Crystals, indices: list[int], problems: Mapping[int, str]) -> None:
+        new = self.describe(crystals.to("cpu"), self.constraints, indices, problems)
         frames, self._frames = self._frames, []
         whole = [f for f in frames if len(f[1]) == len(new)]
         with self._lock:
@@ -159,7 +159,8 @@ class Run:
             self._status = replace(self._status, made=len(self._candidates), step=0, under_way=0)
             self._preview = None
             self._changed = True
-        self._to_judge.put(new)
+        if len(waiting := unjudged(new)):
+            self._to_judge.put(waiting)
 
     # --- judging --------------------------------------------------------------------------------------------------
 

@@ -19,10 +19,10 @@ ALWAYS = ("energy_above_hull", "rmsd", "n_atoms", "density")
 
 
 def quantities(candidates: Candidates, targets: Mapping[str, Target]) -> list[str]:
-    """Columns worth a histogram: those asked for, then those known of any candidate."""
-    extra = ("volume", "hhi_score", "formation_energy", "nearest_distance", "dft_mag_density", "dft_band_gap", "ml_bulk_modulus", "dft_bulk_modulus")
-    known = [name for name in (*ALWAYS, *extra) if np.isfinite(numbers(candidates.table, name)).any()]
-    return list(dict.fromkeys([*targets, *known])) or list(ALWAYS)
+    """Columns worth a histogram: those asked for, the usual ones, then those known of any candidate."""
+    further = ("volume", "hhi_score", "formation_energy", "nearest_distance", "dft_mag_density", "dft_band_gap", "ml_bulk_modulus", "dft_bulk_modulus")
+    known = [name for name in further if np.isfinite(numbers(candidates.table, name)).any()]
+    return list(dict.fromkeys([*targets, *ALWAYS, *known]))
 
 
 def distribution(
@@ -39,7 +39,7 @@ def distribution(
     known = values[np.isfinite(values)]
     if not len(known) and taught is None:
         return style.says("Nothing to show yet", f"{style.title(column)} is not known of any candidate.")
-    edges = _edges(known, taught, target)
+    edges = np.arange(known.min() - 0.5, known.max() + 1.5) if column == "n_atoms" and len(known) else _edges(known, taught, target)
     traces: list[Any] = []
     if taught is not None and taught.n:
         share = np.asarray(taught.counts) / max(taught.n, 1) / np.diff(taught.edges)

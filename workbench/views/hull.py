@@ -1,5 +1,6 @@
 """The phase diagram of a chemical system with candidates on and above it. Edge: pymatgen."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -115,7 +116,7 @@ def _binary(pd: "PhaseDiagram", candidates: Candidates, at: np.ndarray, elements
     second = elements[1]
     traces: list[Any] = [
         go.Scatter(x=points[along, 1], y=energies[along], mode="lines", line={"color": style.DIM, "width": 1.5}, hoverinfo="skip", showlegend=False),
-        go.Scatter(x=points[:, 1], y=energies, mode="markers+text", text=formulas, textposition="bottom center", name="known, on the hull", cliponaxis=False,
+        go.Scatter(x=points[:, 1], y=energies, mode="markers+text", text=[_words_of(f) for f in formulas], textposition="bottom center", name="known, on the hull", cliponaxis=False,
                    marker={"color": style.GROUND, "size": 8, "line": {"color": style.INK, "width": 1.5}}, hovertemplate="%{text}<br>%{y:.3f} eV/atom<extra></extra>"),
     ]
     if len(at):
@@ -137,6 +138,24 @@ def _lines(edges: list[tuple[np.ndarray, np.ndarray]], corners: np.ndarray) -> l
     return list(np.array(rows).T) if rows else [np.zeros(0)] * corners.shape[1]
 
 
+def _beside(spot: np.ndarray) -> str:
+    """Where a label stands: outside the triangle for points on its edges, above for those within."""
+    x, y = spot
+    if y < 0.02:
+        return "bottom center"
+    left, right = np.sqrt(3) * x - y < 0.02, np.sqrt(3) * (1 - x) - y < 0.02
+    return "top center" if left == right else "middle left" if left else "middle right"
+
+
+def _words_of(formula: str) -> str:
+    """A formula with its numbers set low; an element by its symbol alone."""
+    from pymatgen.core import Composition
+
+    if len(Composition(formula)) == 1:
+        return re.sub(r"\d", "", formula)
+    return re.sub(r"(\d+)", r"<sub>\1</sub>", formula)
+
+
 def _ternary(pd: "PhaseDiagram", candidates: Candidates, at: np.ndarray, elements: list[str], selected: str) -> "Figure":
     import plotly.graph_objects as go
 
@@ -144,12 +163,11 @@ def _ternary(pd: "PhaseDiagram", candidates: Candidates, at: np.ndarray, element
     points, formulas, energies = _stable(pd, elements)
     xy = points @ corners
     x, y = _lines(_edges(pd, elements), corners)
-    pure = np.isclose(points.max(1), 1.0)
-    place = ["bottom center" if p and q[1] < 0.1 else "top center" for p, q in zip(pure, xy, strict=True)]
+    place = [_beside(spot) for spot in xy]
     traces: list[Any] = [
         go.Scatter(x=x, y=y, mode="lines", line={"color": style.DIM, "width": 1.1}, hoverinfo="skip", showlegend=False),
-        go.Scatter(x=xy[:, 0], y=xy[:, 1], mode="markers+text", text=formulas, textposition=place, cliponaxis=False, customdata=None,
-                   marker={"color": style.GROUND, "size": 8, "line": {"color": style.INK, "width": 1.5}}, meta=None,
+        go.Scatter(x=xy[:, 0], y=xy[:, 1], mode="markers+text", text=[_words_of(f) for f in formulas], textposition=place, cliponaxis=False,
+                   marker={"color": style.GROUND, "size": 8, "line": {"color": style.INK, "width": 1.5}},
                    hovertext=[f"{f}<br>on the hull, {e:.3f} eV/atom" for f, e in zip(formulas, energies, strict=True)], hoverinfo="text", name="known, on the hull"),
     ]
     if len(at):
@@ -172,7 +190,7 @@ def _quaternary(pd: "PhaseDiagram", candidates: Candidates, at: np.ndarray, elem
     x, y, z = _lines(_edges(pd, elements), corners)
     traces: list[Any] = [
         go.Scatter3d(x=x, y=y, z=z, mode="lines", line={"color": style.DIM, "width": 2}, opacity=0.5, hoverinfo="skip", showlegend=False),
-        go.Scatter3d(x=xyz[:, 0], y=xyz[:, 1], z=xyz[:, 2], mode="markers+text", text=formulas, marker={"color": style.GROUND, "size": 5, "line": {"color": style.INK, "width": 2}},
+        go.Scatter3d(x=xyz[:, 0], y=xyz[:, 1], z=xyz[:, 2], mode="markers+text", text=[_words_of(f) for f in formulas], marker={"color": style.GROUND, "size": 5, "line": {"color": style.INK, "width": 2}},
                      hovertext=[f"{f}<br>on the hull, {e:.3f} eV/atom" for f, e in zip(formulas, energies, strict=True)], hoverinfo="text", name="known, on the hull"),
     ]
     if len(at):

@@ -26,7 +26,7 @@ class DistributionsPanel(Panel):
         super().__init__(state)
         self.add_class("mgb-flush")
         self.plot = Plot(inks=style.INKS, label="Distribution")
-        self.quantity = W.Dropdown(options=[("Energy above hull", "energy_above_hull")], layout=W.Layout(width="150px"), tooltip="Quantity along the x axis")
+        self.quantity = W.Dropdown(options=[("Energy above hull", "energy_above_hull")], layout=W.Layout(width="172px"), tooltip="Quantity along the x axis")
         self.against = W.Dropdown(options=[("as density", "")], layout=W.Layout(width="136px"), tooltip="What it is drawn against: its density, or a second quantity with the Pareto front")
         self.lay_out([self.plot], [self.quantity, self.against])
         self.plot.observe(self._brush, "brushed")

@@ -10,6 +10,7 @@ from workbench.views.hull import Phase, hull
 from workbench.widgets.base import Plot
 from workbench.widgets.panel import Panel, guarded, offer
 
+NONE = [("no system", "")]
 WELL_COVERED = 6  # known phases beside the elements, below which a system's hull says little
 
 
@@ -22,7 +23,7 @@ class HullPanel(Panel):
         super().__init__(state)
         self.add_class("mgb-flush")
         self.plot = Plot(inks=style.INKS, label="Phase diagram with candidates")
-        self.system = W.Dropdown(options=[], layout=W.Layout(width="130px"), tooltip="Chemical system of the diagram")
+        self.system = W.Dropdown(options=NONE, layout=W.Layout(width="130px"), tooltip="Chemical system of the diagram")
         self.lay_out([self.plot], [self.system])
         self.plot.observe(self._select, "clicked")
         self.system.observe(lambda _: self.draw(), "value")
@@ -37,12 +38,12 @@ class HullPanel(Panel):
         found = table["chemical_system"].dropna().astype(str).value_counts().index if "chemical_system" in table else []
         names = list(dict.fromkeys(["-".join(sorted(s)) for s in asked] + [s for s in found if 2 <= s.count("-") + 1 <= 4]))[:200]
         if [value for _, value in self.system.options] != names:
-            offer(self.system, [(name, name) for name in names])
+            offer(self.system, [(name, name) for name in names] or NONE)
 
     @guarded
     def draw(self) -> None:
         """Draw the diagram of the chosen system."""
-        if self.system.value is None:
+        if not self.system.value:
             self._hang(style.says("Choose two to four elements", "The hull of their chemical system is drawn here."), "")
         elif self.state.reference is None:
             self._hang(style.says("No reference yet", "Known phases are being read."), "")

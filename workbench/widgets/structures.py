@@ -113,7 +113,7 @@ class StructurePanel(Panel):
     def _show(self, scenes: list[dict[str, Any]], facts: str) -> None:
         self.set_aside(self.state.selection)
         self.scenes.scenes = scenes
-        self.facts.value = facts or "<span></span>"
+        self.facts.value = f'<div class="mgb-columns">{facts}</div>'
 
     def _toggle(self) -> None:
         self.scenes.visible = {"atoms": True} | {name: toggle.value for name, toggle in self.shown.items()}
@@ -147,7 +147,6 @@ def _facts(title: str, structure: Any, found: dict[str, Any]) -> str:
     a, b, c = structure.lattice.abc
     angles = ", ".join(f"{x:.1f}" for x in structure.lattice.angles)
     sites = ", ".join(f"{symbol} {letter}" for symbol, letter in found.get("wyckoff", ()))
-    parts = [f"<b>{title}</b> {structure.composition.reduced_formula}", f"a, b, c {a:.3f}, {b:.3f}, {c:.3f} Å", f"α, β, γ {angles}°", f"{structure.volume:.1f} Å³"]
-    if found:
-        parts.append(f"{found['system']}, Wyckoff {sites}")
-    return "<div>" + " · ".join(parts) + "</div>"
+    parts = [f"<b>{structure.composition.reduced_formula}</b> {title.lower()}", f"{found['system']}, {sites}" if found else "no symmetry found",
+             f"{a:.3f}, {b:.3f}, {c:.3f} Å", f"{angles}°", f"{structure.volume:.1f} Å³"]
+    return "<div>" + "<br>".join([" · ".join(parts[:2]), " · ".join(parts[2:])]) + "</div>"

@@ -64,17 +64,17 @@ function render({ model, el }) {
     root.render(e(kit.CameraContextProvider, null, e("div", { className: "mgb-scenes" }, ...scenes.map(one))));  // it takes one child only
   };
 
-  /** Gives the scene the size of its place, and again when the place changes. */
+  /** The largest square in the place: the component draws in squares only. */
   function Sized({ children }) {
     const { useRef, useState, useEffect, createElement } = kit.React;
     const place = useRef(null);
     const [size, setSize] = useState(null);
     useEffect(() => {
-      const observer = new ResizeObserver(() => place.current.clientWidth && place.current.clientHeight && setSize("100%"));
+      const observer = new ResizeObserver(() => setSize(Math.min(place.current.clientWidth, place.current.clientHeight) || null));
       observer.observe(place.current);
       return () => observer.disconnect();
     }, []);
-    return createElement("div", { ref: place, style: { width: "100%", height: "100%" } }, size ? children(size) : null);
+    return createElement("div", { ref: place, style: { width: "100%", height: "100%" } }, size ? createElement("div", { className: "square", style: { width: `${size}px`, height: `${size}px` } }, children("100%")) : null);
   }
 
   const photograph = () => {

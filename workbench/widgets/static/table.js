@@ -10,6 +10,8 @@ function cell(column, value) {
   } else if (column.kind === "flag") {
     td.className = value ? "yes" : "no";
     td.textContent = value ? "✓ yes" : "– no";
+  } else if (column.name === "formula") {
+    td.append(...value.split(/(\d+)/).filter(Boolean).map((part) => (/^\d/.test(part) ? h("sub", {}, part) : part)));
   } else td.textContent = value;
   return td;
 }
