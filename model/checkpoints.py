@@ -134,7 +134,8 @@ def _diffusion_json(diffusion: CrystalDiffusion) -> dict[str, Any]:
     return {
         "coordinates": {"sigma_min": x.sigma_min, "sigma_max": x.sigma_max},
         "lattice": {
-            "beta_min": cell.beta_min, "beta_max": cell.beta_max, "density": cell.density, "variance": cell.variance
+            "beta_min": cell.beta_min, "beta_max": cell.beta_max, "density": cell.density, "variance": cell.variance,
+            "beforehand": cell.beforehand,
         },
         "species": None if diffusion.species is None else {"hybrid": diffusion.species.hybrid},
         "weights": list(diffusion.weights),
@@ -145,7 +146,7 @@ def _diffusion_json(diffusion: CrystalDiffusion) -> dict[str, Any]:
 def _diffusion(told: Mapping[str, Any]) -> CrystalDiffusion:
     return CrystalDiffusion(
         coordinates=WrappedNoise(**told["coordinates"]),
-        lattice=LatticeNoise(**told["lattice"]),
+        lattice=LatticeNoise(**told["lattice"] | {"beforehand": tuple(told["lattice"].get("beforehand") or ()) or None}),
         species=None if told["species"] is None else MaskNoise(**told["species"]),
         weights=tuple(told["weights"]),
         snr=tuple(told["snr"]),

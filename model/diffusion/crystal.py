@@ -1,6 +1,6 @@
 """CrystalDiffusion: the three noise processes together, on whole crystals."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -73,6 +73,10 @@ class CrystalDiffusion:
             numbers=torch.full_like(shaken[:, 0], MASK, dtype=torch.long),
             n_atoms=n_atoms,
         )
+
+    def read(self, output: Prediction, noisy: Crystals, t: Time) -> Prediction:
+        """The prediction out of a network's bare output."""
+        return replace(output, cell=self.lattice.read(output.cell, noisy.cell, t, noisy.n_atoms))
 
     def loss(self, prediction: Prediction, noised: Noised) -> Losses:
         """How far a prediction is from what the noise was (section 4.2)."""

@@ -32,12 +32,18 @@ def symmetric_noise(z: Cells) -> Cells:
 @final
 @dataclass(frozen=True)
 class LatticeNoise(Noise):
-    """β(t) from 0.1 to 20; limit mean (n/ρ)^⅓ on the diagonal, limit variance 0.25 n^⅔; variance preserving."""
+    """β(t) from 0.1 to 20; limit mean (n/ρ)^⅓ on the diagonal, limit variance 0.25 n^⅔; variance preserving.
+
+    `beforehand` is what is known of clean cells before any is looked at: mean of the diagonal and standard deviation
+    of the elements, both in Å over n^⅓. Where it is given, a network is asked only for what this does not tell
+    already (see `read`); the published models go without.
+    """
 
     beta_min: float = 0.1
     beta_max: float = 20.0
     density: float = 0.05771451654022283
     variance: float = 0.25
+    beforehand: tuple[float, float] | None = None
 
     def at(self, t: Time, n_atoms: Counts) -> At:
         """How much of the clean cell is left at time t, and how much noise there is."""
@@ -72,6 +78,21 @@ class LatticeNoise(Noise):
         """Minus the noise that was added, read back from the cells."""
         alpha, std = (v[:, None, None] for v in self.at(t, n_atoms))
         return -(noisy - alpha * clean - (1 - alpha) * self.mean(n_atoms)) / std
+
+    def read(self, output: Tensor, noisy: Tensor, t: Time, n_atoms: Counts) -> Tensor:
+        """The answer out of a network's output: the best guess for normally spread cells, plus the output in the share
+        of the noise that is left open by it. Without knowledge beforehand, the output itself.
+
+        Source: Karras et al., Elucidating the design space of diffusion models (2022), section 5.
+        """
+        if self.beforehand is None:
+            return output
+        alpha, std = (v[:, None, None] for v in self.at(t, n_atoms))
+        size = n_atoms.to(t)[:, None, None] ** (1 / 3)
+        mean, spread = (v * size for v in self.beforehand)
+        expected = alpha * mean * torch.eye(3, device=t.device) + (1 - alpha) * self.mean(n_atoms)
+        total = (alpha * spread) ** 2 + std**2
+        return -std / total * (noisy - expected) + alpha * spread / total.sqrt() * output
 
     def loss(self, answer: Tensor, target: Tensor, n_atoms: Counts) -> Time:  # noqa: ARG002 - the common signature
         """Mean over the nine elements (section 4.2)."""

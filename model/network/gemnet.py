@@ -108,10 +108,10 @@ class TripletInteraction(nn.Module):
         padded = torch.cat([y, y.new_zeros(1, y.shape[-1])])[graph.slots]
         around = torch.bmm(bases.harmonics.mT, padded)  # (atoms, 49, trip): the sum over b
         cbf = bases.itself.shape[-1]
-        turned = torch.bmm(bases.circular, around).reshape(-1, cbf, y.shape[-1])[graph.place]  # P of each edge
+        turned = torch.bmm(bases.circular, around).reshape(graph.slots.numel(), cbf, y.shape[-1])[graph.place]  # P
         turned = turned - bases.itself.unsqueeze(-1) * y.unsqueeze(1)  # without the edge itself
         mixing = self.mlp_cbf.weight.permute(1, 0, 2).reshape(-1, self.mlp_cbf.weight.shape[-1])
-        q = turned.reshape(turned.shape[0], -1) @ mixing * self.scale_cbf_sum.scale_factor
+        q = turned.flatten(1) @ mixing * self.scale_cbf_sum.scale_factor
         return mean_of(self.up_projection_ca(q), swapped(self.up_projection_ac(q)))
 
 

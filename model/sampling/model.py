@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from model.conditions import Conditions
+from model.crystals import Crystals, Prediction
 from model.diffusion.crystal import CrystalDiffusion
 from model.statistics import Statistics
 
@@ -27,6 +29,10 @@ class CrystalModel:
     properties: tuple[str, ...] = ()
     base: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def predict(self, noisy: Crystals, t: Tensor, conditions: Conditions | None = None) -> Prediction:
+        """Scores times the noise's standard deviation, and logits of the elements."""
+        return self.diffusion.read(self.denoiser(noisy, t, conditions), noisy, t)
 
     @property
     def hash(self) -> str:

@@ -97,7 +97,8 @@ class Teaching(pl.LightningModule):
         streams = Streams(seed, batch.rows, torch.full_like(batch.rows, batch.step))
         noised = self.diffusion.corrupt(clean, self._times(streams), streams)
         conditions = self._conditions(split, batch.rows, streams, dropout=dropout)
-        return self.diffusion.loss(network(noised.noisy, noised.t, conditions), noised)
+        output = network(noised.noisy, noised.t, conditions)
+        return self.diffusion.loss(self.diffusion.read(output, noised.noisy, noised.t), noised)
 
     def _times(self, streams: Streams) -> Float[Tensor, " batch"]:
         """Uniform, but spread evenly over the batch: each crystal has its own share of [0, 1)."""

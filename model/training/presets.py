@@ -21,8 +21,10 @@ class Recipe:
     warmup: int = 500
     decay: float = 0.3
     average: float = 0.999
-    clip: float = 0.5
-    clip_by: str = "value"
+    clip: float = 1.0
+    clip_by: str = "norm"
+    know_cells: bool = True  # tell the diffusion the mean and spread of the training cells (LatticeNoise.beforehand)
+    hybrid: float = 0.05  # λ_CE, weight of the plain cross entropy of the elements
     seed: int = 0
     validate_every: int = 1000
     validation_crystals: int = 1024
@@ -54,6 +56,6 @@ PRESETS: Mapping[str, Recipe] = MappingProxyType({
     # the published sizes; batch over all devices, learning rate and clipping as in section 4.3
     "paper": Recipe(
         network={"energy": True}, steps=1_740_000, batch_size=512, learning_rate=1e-4, warmup=0, decay=0.0,
-        average=0.0, validate_every=5000,
+        average=0.0, validate_every=5000, clip=0.5, clip_by="value", know_cells=False, hybrid=0.01,
     ),
 })

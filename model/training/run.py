@@ -11,8 +11,10 @@ import torch
 
 from model import checkpoints
 from model.data.cache import Dataset
+from model.crystals import Crystals
 from model.diffusion.crystal import CrystalDiffusion
 from model.diffusion.lattice import LatticeNoise
+from model.diffusion.species import MaskNoise
 from model.network.denoiser import GemNetDenoiser
 from model.sampling.model import CrystalModel
 from model.training.datamodule import CrystalBatches, newest_checkpoint
@@ -47,8 +49,8 @@ def train(
     _agree(run, {"recipe": _plain(recipe), "data": train_set.manifest.get("fingerprint"), "name": name})
     torch.manual_seed(recipe.seed)  # initial weights only; all other randomness is an argument
     denoiser = GemNetDenoiser(**recipe.network)
-    diffusion = CrystalDiffusion(lattice=LatticeNoise(density=train_set.statistics.density))
     crystals = {"train": train_set.crystals(), "val": val_set.crystals()}
+    diffusion = diffusion_for(recipe, crystals["train"], train_set.statistics.density)
     teaching = Teaching(denoiser, diffusion, recipe, crystals)
     batches = CrystalBatches(len(train_set), len(val_set), recipe)
     trainer = trainer_for(run, recipe, accelerator=accelerator, until=until, progress=progress)
@@ -61,6 +63,17 @@ def train(
     if trainer.global_step >= recipe.steps and not (run / "model").exists():
         checkpoints.save(model, run / "model")
     return model
+
+
+def diffusion_for(recipe: Recipe, crystals: Crystals, density: float) -> CrystalDiffusion:
+    """The diffusion of a base model: its lattice drifts to the data's density, and knows its spread where asked."""
+    scaled = crystals.cell / crystals.n_atoms[:, None, None] ** (1 / 3)
+    mean = scaled.diagonal(dim1=-2, dim2=-1).mean()
+    spread = ((scaled - mean * torch.eye(3)) ** 2).mean().sqrt()
+    known = (round(float(mean), 4), round(float(spread), 4)) if recipe.know_cells else None
+    return CrystalDiffusion(
+        lattice=LatticeNoise(density=density, beforehand=known), species=MaskNoise(hybrid=recipe.hybrid)
+    )
 
 
 def trainer_for(

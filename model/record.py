@@ -1,0 +1,128 @@
+"""What a run of generation leaves behind: a table of its crystals, and a folder that can replay it. Edge: pymatgen."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from model import io
+from model.candidates import Candidates
+from model.constraints import Constraints
+from model.crystals import Crystals
+from model.sampling.generate import Batch
+from model.sampling.model import CrystalModel
+
+RECORD, TABLE, RUN = "crystals.extxyz", "candidates.csv", "run.json"
+
+
+class RunExistsError(FileExistsError):
+    """A folder that already holds something; runs never overwrite."""
+
+
+def candidates_of(
+    crystals: Crystals, constraints: Constraints, indices: Sequence[int], problems: Mapping[int, str] | None = None
+) -> Candidates:
+    """A row for each generated crystal: name, formula, space group, size, and where it came from."""
+    import pandas as pd
+
+    problems = problems or {}
+    rows = []
+    for structure, index in zip(io.to_structures(crystals), indices, strict=True):
+        symbol, number = io.space_group(structure)
+        rows.append({
+            "id": name_of(constraints.seed, index),
+            "formula": structure.composition.reduced_formula,
+            "chemical_system": structure.composition.chemical_system,
+            "n_atoms": len(structure),
+            "space_group": symbol,
+            "space_group_number": number,
+            "volume": structure.volume,
+            "density": float(structure.density),
+            "seed": constraints.seed,
+            "index": index,
+            "status": "bad" if index in problems else "generated",
+            "reason": problems.get(index, ""),
+        })
+    return Candidates(crystals=crystals, table=pd.DataFrame(rows))
+
+
+def name_of(seed: int, index: int) -> str:
+    """A crystal's id: with its model and constraints, seed and index make it again."""
+    return f"s{seed}-{index:04d}"
+
+
+class RunFolder:
+    """A folder that grows by one finished batch at a time and can be gone on with.
+
+    `crystals.extxyz` is the record, as generated; `cif/` holds a symmetrised CIF of each for people;
+    `candidates.csv` has a row for each; `run.json` says what was asked of which model. All in one order.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+
+    def begin(self, constraints: Constraints, model: CrystalModel, method: Mapping[str, Any]) -> set[int]:
+        """Start a new folder, or go on in one that holds the unfinished part of just this run; give what is done.
+
+        Raises RunExistsError where the folder holds anything else.
+        """
+        told = {
+            "constraints": constraints.to_json(),
+            "model": {"name": model.name, "hash": model.hash},
+            "method": dict(method),
+            "versions": versions(),
+        }
+        told = json.loads(json.dumps(told))
+        if (self.folder / RUN).exists():
+            before = json.loads((self.folder / RUN).read_text(encoding="utf-8"))
+            same = all(before.get(k) == told[k] for k in ("constraints", "model", "method"))
+            if same and not before.get("finished", True):
+                return self._done()
+            what = "is finished" if same else "is of other constraints, model or method"
+            raise RunExistsError(f"{self.folder} holds a run that {what}, and is not overwritten; name another folder.")
+        if self.folder.exists() and any(self.folder.iterdir()):
+            raise RunExistsError(f"{self.folder} exists and is not empty; it is not overwritten. Name another folder.")
+        (self.folder / "cif").mkdir(parents=True, exist_ok=True)
+        self._write_run(told | {"finished": False})
+        return set()
+
+    def add(self, batch: Batch, constraints: Constraints) -> Candidates:
+        """Write one finished batch: record, CIF files, rows."""
+        candidates = candidates_of(batch.crystals, constraints, batch.indices, batch.problems)
+        info = candidates.table[["id", "seed", "index", "status", "reason"]].to_dict("records")
+        for row, structure in zip(info, io.to_structures(batch.crystals), strict=True):
+            io.write_cif(self.folder / "cif" / f"{row['id']}.cif", structure)
+        record, table = self.folder / RECORD, self.folder / TABLE
+        before = record.read_text(encoding="utf-8") if record.exists() else ""
+        io.write_extxyz(record, batch.crystals, info, append=bool(before))
+        candidates.table.to_csv(table, mode="a", header=not table.exists(), index=False)
+        return candidates
+
+    def finish(self) -> None:
+        """Say in `run.json` that all is there."""
+        told = json.loads((self.folder / RUN).read_text(encoding="utf-8"))
+        self._write_run(told | {"finished": True})
+
+    def _done(self) -> set[int]:
+        if not (self.folder / RECORD).exists():
+            return set()
+        _, info = io.read_extxyz(self.folder / RECORD)
+        return {int(row["index"]) for row in info}
+
+    def _write_run(self, told: Mapping[str, Any]) -> None:
+        partial = self.folder / (RUN + ".partial")
+        partial.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        os.replace(partial, self.folder / RUN)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what made the crystals."""
+    found = {}
+    for name in ("mattergen-design-workbench", "torch", "numpy", "pymatgen"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found

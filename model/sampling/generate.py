@@ -1,0 +1,186 @@
+"""generate(model, constraints): batches, seeds, watching; bad states are drawn again, and nothing finished is lost."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from model import cell
+from model.constraints import Constraints
+from model.crystals import Crystals
+from model.diffusion.schedule import grid
+from model.execution import Progress, Watch, silent
+from model.randomness import Streams
+from model.sampling import requests
+from model.sampling.guidance import guided
+from model.sampling.model import CrystalModel
+from model.sampling.palette import Palette
+from model.sampling.requests import Start
+from model.sampling.schemes import ANCESTRAL, Scheme
+from model.sampling.walk import Walk, walk
+from model.shapes import Float
+
+SMALLEST_VOLUME, BIGGEST_VOLUME = 2.0, 300.0  # Å³ an atom; known crystals lie between about 4 and 120
+CLOSEST = 0.5  # Å; nearer atoms make a structure invalid (section 8.6)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Crystals that were finished together: their numbers in the run, and for bad ones what is wrong."""
+
+    crystals: Crystals
+    indices: tuple[int, ...]
+    problems: dict[int, str] = field(default_factory=dict)
+    attempts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """How to walk: number of steps, scheme, corrector steps, and whether just as the published sampler does."""
+
+    steps: int = 100
+    scheme: Scheme = ANCESTRAL
+    corrections: int = 0
+    published: bool = False
+
+
+PUBLISHED = Method(steps=1000, corrections=1, published=True)
+
+
+def generate(
+    model: CrystalModel,
+    constraints: Constraints,
+    *,
+    steps: int = 100,
+    scheme: Scheme = ANCESTRAL,
+    corrections: int = 0,
+    published: bool = False,
+    batch_size: int = 64,
+    redraws: int = 3,
+    start: Start | None = None,
+    done: Collection[int] = (),
+    watch: Watch = silent,
+) -> Crystals:
+    """Crystals that keep the hard constraints and lean towards the asked targets.
+
+    Each crystal has random numbers of its own, named by seed and index: it comes out the same whatever the batch,
+    and a run can go on by leaving out the indices that are `done`.
+
+    Parameters
+    ----------
+    steps, scheme, corrections, published
+        See `Method`; `model.sampling.generate.PUBLISHED` is the released sampler.
+    redraws
+        How often a crystal that collapsed, exploded or turned infinite is begun anew; then it is kept and said to be.
+    start
+        A crystal to begin from instead of noise.
+    watch
+        Told of every step (`stage="denoise"`, the running batch as payload) and of every finished batch
+        (`stage="generate"`, a `Batch` as payload). May raise Cancelled.
+
+    Raises ConstraintError where the model cannot follow the constraints.
+    """
+    requests.check(constraints, model, start)
+    method = Method(steps=steps, scheme=scheme, corrections=corrections, published=published)
+    todo = [i for i in range(constraints.count) if i not in set(done)]
+    finished: list[Batch] = []
+    while todo:
+        now, todo = todo[:batch_size], todo[batch_size:]
+        try:
+            batch = _batch(model, constraints, method, now, redraws, start, watch)
+        except (torch.OutOfMemoryError, MemoryError):
+            if len(now) == 1:
+                raise
+            batch_size, todo = (len(now) + 1) // 2, now + todo
+            continue
+        finished.append(batch)
+        made = constraints.count - len(todo)
+        watch(Progress(stage="generate", done=made, total=constraints.count, payload=batch))
+    return Crystals.join([b.crystals for b in finished])
+
+
+def _batch(
+    model: CrystalModel, constraints: Constraints, method: Method, indices: Sequence[int], redraws: int,
+    start: Start | None, watch: Watch,
+) -> Batch:
+    """One batch; bad crystals are drawn again on their own until they are good or the redraws are used up."""
+    attempts = torch.zeros(len(indices), dtype=torch.long)
+    index = torch.tensor(list(indices))
+    rows = torch.arange(len(index))
+    crystals: list[Crystals | None] = [None] * len(index)
+    problems: dict[int, str] = {}
+    while len(rows):
+        made, finite = _attempt(model, constraints, method, index[rows], attempts[rows], start, watch)
+        wrong = diagnose(made, finite)
+        for place, row in enumerate(rows.tolist()):
+            crystals[row] = made[place]
+            problems.pop(indices[row], None)
+            if place in wrong:
+                problems[indices[row]] = wrong[place]
+        again = [row for place, row in enumerate(rows.tolist()) if place in wrong and attempts[row] < redraws]
+        rows = torch.tensor(again, dtype=torch.long)
+        attempts[rows] += 1
+    return Batch(Crystals.join([c for c in crystals if c is not None]), tuple(indices), problems,
+                 tuple(attempts.tolist()))
+
+
+def _attempt(
+    model: CrystalModel, constraints: Constraints, method: Method, index: Tensor, attempt: Tensor,
+    start: Start | None, watch: Watch,
+) -> tuple[Crystals, Tensor]:
+    """One walk of some crystals. Sizes and targets belong to the crystal, whatever the attempt."""
+    device = next(model.denoiser.parameters()).device
+    asked = Streams(constraints.seed, index)
+    n_atoms = requests.sizes(constraints, model, asked, start)
+    conditions = requests.conditions(constraints, model, asked).to(device)
+    palette = Palette.of(constraints, n_atoms.to(device))
+    streams = Streams(constraints.seed, index.to(device), attempt.to(device))
+    streams.draw = asked.draw
+    times = _times(method.steps, start)
+    noisy = requests.begin(model, n_atoms.to(device), streams, times[0].to(device), start)
+    if model.diffusion.species is None:  # crystal structure prediction: elements are known from the start
+        noisy = noisy.replace(numbers=_fixed_species(palette, noisy))
+    plan = Walk(
+        denoiser=guided(model.predict, constraints.guidance), diffusion=model.diffusion, conditions=conditions,
+        streams=streams, palette=palette, scheme=method.scheme, corrections=method.corrections,
+        published=method.published, given=None if start is None else start.given(len(index), device),
+    )
+
+    def look(done: int, running: Crystals) -> None:
+        watch(Progress(stage="denoise", done=done, total=len(times) - 1, unit="steps", payload=running))
+
+    with torch.no_grad():
+        made, finite = walk(plan, noisy, times, look)
+    return made.to("cpu"), finite.cpu()
+
+
+def _times(steps: int, start: Start | None) -> Float[Tensor, " grid"]:
+    """The whole grid, or the part of it below a variation's strength."""
+    times = grid(steps)
+    if start is None or start.strength >= 1:
+        return times
+    below = times[times < start.strength]
+    return torch.cat([torch.tensor([start.strength]), below])
+
+
+def _fixed_species(palette: Palette, noisy: Crystals) -> Tensor:
+    """Every atom's element out of exact counts, element after element."""
+    classes = torch.arange(1, palette.needed.shape[1] + 1, device=noisy.device).repeat(len(noisy))
+    return torch.repeat_interleave(classes, palette.needed.flatten())
+
+
+def diagnose(crystals: Crystals, finite: Tensor) -> dict[int, str]:
+    """What is wrong with the bad ones of some finished crystals, by position."""
+    wrong: dict[int, str] = {}
+    per_atom = (cell.volume(crystals.cell) / crystals.n_atoms).tolist()
+    for i in range(len(crystals)):
+        if not finite[i]:
+            wrong[i] = "the walk left the finite numbers"
+        elif per_atom[i] < SMALLEST_VOLUME:
+            wrong[i] = f"the cell collapsed to {per_atom[i]:.2f} Å³ an atom"
+        elif per_atom[i] > BIGGEST_VOLUME:
+            wrong[i] = f"the cell exploded to {per_atom[i]:.0f} Å³ an atom"
+        elif (nearest := cell.shortest_distance(crystals[i])) < CLOSEST:
+            wrong[i] = f"two atoms are {nearest:.2f} Å apart"
+    return wrong

@@ -1,0 +1,158 @@
+"""From what a person asks to what a walk needs: sizes, targets, conditions, starting points."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model.conditions import Conditions
+from model.constraints import ConstraintError, Constraints, Target
+from model.crystals import Crystals
+from model.network.embeddings import multi_hot
+from model.randomness import Streams
+from model.sampling.model import CrystalModel
+from model.sampling.palette import formula_unit
+from model.sampling.walk import Given
+from model.shapes import Bool, Float, Int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """A crystal to begin from: parts of it are kept, the rest is made anew or varied.
+
+    Parameters
+    ----------
+    crystal
+        A batch of one, its cell symmetric (as `model.cell.symmetric` gives it).
+    keep_sites, keep_elements
+        Which atoms stay where they are, and which stay what they are; None is none.
+    keep_cell
+        Whether the lattice stays.
+    strength
+        Where the walk begins, in (0, 1]: 1 forgets all that is not kept, small values vary it slightly.
+    """
+
+    crystal: Crystals
+    keep_sites: Bool[Tensor, " atoms"] | None = None
+    keep_elements: Bool[Tensor, " atoms"] | None = None
+    keep_cell: bool = False
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        if len(self.crystal) != 1:
+            raise ConstraintError(f"A start is one crystal; found {len(self.crystal)}.")
+        if not 0 < self.strength <= 1:
+            raise ConstraintError(f"The strength of a variation lies in (0, 1]; found {self.strength}.")
+        for name in ("keep_sites", "keep_elements"):
+            mask = getattr(self, name)
+            if mask is not None and len(mask) != len(self.crystal.frac):
+                raise ConstraintError(f"{name} needs one entry an atom ({len(self.crystal.frac)}); found {len(mask)}.")
+
+    def given(self, copies: int, device: torch.device | str = "cpu") -> Given:
+        """The kept parts of so many copies."""
+        atoms = len(self.crystal.frac)
+        nothing = torch.zeros(atoms, dtype=torch.bool)
+        sites, species = (nothing if m is None else m.bool() for m in (self.keep_sites, self.keep_elements))
+        return Given(
+            crystals=Crystals.join([self.crystal] * copies).to(device),
+            frac=sites.repeat(copies).to(device),
+            numbers=species.repeat(copies).to(device),
+            cell=torch.full((copies,), self.keep_cell, device=device),
+        )
+
+
+def check(constraints: Constraints, model: CrystalModel, start: Start | None = None) -> None:
+    """Raise ConstraintError where this model cannot follow these constraints."""
+    asked = [*constraints.targets, *(["space_group"] if constraints.space_group else [])]
+    if deaf := [name for name in asked if name not in model.properties]:
+        listens = ", ".join(model.properties) or "no property"
+        raise ConstraintError(
+            f"The model {model.name} listens to {listens}, and was asked for {', '.join(deaf)}. "
+            "Load a model fine-tuned on it, or drop that target."
+        )
+    if model.predicts_structures_only and constraints.formula is None:
+        raise ConstraintError(f"The model {model.name} predicts structures only: give it a formula.")
+    if start is not None:
+        _check_start(constraints, start)
+    sizes(constraints, model, Streams(0, torch.zeros(1, dtype=torch.long)), start)
+
+
+def _check_start(constraints: Constraints, start: Start) -> None:
+    from model.elements import SYMBOLS
+
+    kept = torch.zeros_like(start.crystal.numbers, dtype=torch.bool) if start.keep_elements is None else (
+        start.keep_elements.bool()
+    )
+    outside = {SYMBOLS[z] for z in start.crystal.numbers[kept].tolist()} - constraints.palette
+    if outside:
+        raise ConstraintError(f"The kept atoms hold {', '.join(sorted(outside))}, which the constraints rule out.")
+
+
+def sizes(
+    constraints: Constraints, model: CrystalModel, streams: Streams, start: Start | None = None
+) -> Int[Tensor, " batch"]:
+    """Number of atoms of each crystal: as asked, out of the training histogram (of the space group, if one is asked).
+
+    Raises ConstraintError where no number fits.
+    """
+    uniform = streams.uniform()[:, 0]
+    if start is not None:
+        return torch.full_like(uniform, len(start.crystal.frac), dtype=torch.long)
+    seen = dict(model.statistics.sizes(constraints.space_group))
+    if constraints.n_atoms is not None:
+        low, high = constraints.atom_range
+        fitting = {n: seen.get(n, 0) for n in range(low, high + 1)}
+    else:
+        fitting = seen
+    if constraints.formula is not None:
+        unit = sum(formula_unit(constraints).values())
+        known = {n: k for n, k in fitting.items() if n % unit == 0}
+        fitting = known or ({unit: 1} if constraints.n_atoms is None else {})
+    fitting = {n: k for n, k in fitting.items() if n >= len(constraints.required)}
+    if not fitting:
+        raise ConstraintError("No number of atoms fits the formula, the elements and the numbers asked for together.")
+    if not any(fitting.values()):  # asked for sizes the data do not hold: all are as good
+        fitting = dict.fromkeys(fitting, 1)
+    numbers = torch.tensor(sorted(fitting), device=uniform.device)
+    share = torch.tensor([fitting[n] for n in sorted(fitting)], dtype=torch.float64, device=uniform.device)
+    place = torch.searchsorted(torch.cumsum(share, 0) / share.sum(), uniform.double())
+    return numbers[place.clamp(max=len(numbers) - 1)]
+
+
+def conditions(constraints: Constraints, model: CrystalModel, streams: Streams) -> Conditions:
+    """The asked values, one row a crystal; from a range, values are drawn evenly where the model was taught."""
+    batch = len(streams)
+    values: dict[str, Tensor] = {}
+    for name, target in sorted(constraints.targets.items()):
+        low, high = _taught(name, target, model)
+        values[name] = low + (high - low) * streams.uniform()[:, 0]
+    if constraints.space_group is not None:
+        values["space_group"] = torch.full((batch,), float(constraints.space_group))
+    system = constraints.chemical_system or (constraints.required or None)
+    if "chemical_system" in model.properties and system:
+        values["chemical_system"] = multi_hot([system] * batch)
+    return Conditions.of(**values)
+
+
+def _taught(name: str, target: Target, model: CrystalModel) -> tuple[float, float]:
+    """A range cut to what the model was taught; a point is left as it is."""
+    label = model.statistics.labels.get(name)
+    if target.low == target.high or label is None or not label.n:
+        return target.low, target.high
+    low, high = max(target.low, label.low), min(target.high, label.high)
+    if low > high:
+        raise ConstraintError(
+            f"{name} was taught from {label.low:g} to {label.high:g}, and the range {target.low:g} to {target.high:g} "
+            "lies outside; ask for a point, or for a range that touches it."
+        )
+    return low, high
+
+
+def begin(
+    model: CrystalModel, n_atoms: Int[Tensor, " batch"], streams: Streams, first: Float[Tensor, ""], start: Start | None
+) -> Crystals:
+    """Where the walk begins: pure noise, or a start's crystal at the noise of the first time."""
+    if start is None or start.strength >= 1:
+        return model.diffusion.prior(n_atoms, streams)
+    copies = Crystals.join([start.crystal] * len(n_atoms)).to(n_atoms.device)
+    return model.diffusion.corrupt(copies, first.expand(len(n_atoms)), streams).noisy
