@@ -10,10 +10,12 @@ from typing import Any
 import torch
 
 from model.statistics import Statistics
+from model import published
 from model.diffusion.coordinates import WrappedNoise
 from model.diffusion.crystal import CrystalDiffusion
 from model.diffusion.lattice import LatticeNoise
 from model.diffusion.species import MaskNoise
+from model.errors import CheckpointError
 from model.network.denoiser import GemNetDenoiser
 from model.sampling.model import CrystalModel
 from model.tensors import DamagedFileError, read_tensors, write_tensors
@@ -21,10 +23,6 @@ from model.tensors import DamagedFileError, read_tensors, write_tensors
 FORMAT = 1
 SHIPPED = Path(__file__).with_name("weights")
 _JSON, _WEIGHTS = "model.json", "model.safetensors"
-
-
-class CheckpointError(ValueError):
-    """A model that cannot be loaded as it is; the sentence says what is missing."""
 
 
 def available() -> list[str]:
@@ -43,8 +41,6 @@ def load(name: str | Path, *, device: torch.device | str = "cpu") -> CrystalMode
     if (folder / _JSON).exists():
         return _load_ours(folder, device)
     if not folder.exists():
-        from model import published
-
         if str(name) in published.NAMES:
             return published.load(published.find(str(name)), str(name), device=device)
         raise CheckpointError(
@@ -52,8 +48,6 @@ def load(name: str | Path, *, device: torch.device | str = "cpu") -> CrystalMode
             f"published are {', '.join(published.NAMES)}; or name a folder."
         )
     if (folder / "config.yaml").exists():
-        from model import published
-
         return published.load(folder, folder.name, device=device)
     raise CheckpointError(f"{folder} holds neither {_JSON} (ours) nor config.yaml (MatterGen's), so it is no model.")
 

@@ -28,7 +28,6 @@ from model.network.layers import (
 from model.shapes import Float
 
 _SCALES: dict[str, list[float]] = json.loads(Path(__file__).with_name("scales.json").read_text())
-DEGREES = 7  # num_spherical: l = 0 … 6
 
 Steer = Callable[[int, Tensor], Tensor]  # (block, atom states) → atom states; how conditions enter
 
@@ -206,6 +205,8 @@ class GemNet(nn.Module):
         latent_dim: int = 512,
         cutoff: float = 7.0,
         max_neighbors: int = 50,
+        max_cell_images_per_dim: int = 5,
+        num_spherical: int = 7,
         num_radial: int = 128,
         emb_size_trip: int = 64,
         emb_size_bil_trip: int = 64,
@@ -224,7 +225,8 @@ class GemNet(nn.Module):
             "num_before_skip": num_before_skip, "num_after_skip": num_after_skip, "num_concat": num_concat,
             "num_atom": num_atom,
         }
-        self.cutoff, self.max_neighbors = cutoff, max_neighbors
+        self.cutoff, self.max_neighbors, self.max_images = cutoff, max_neighbors, max_cell_images_per_dim
+        self.num_spherical = num_spherical
         self.atom_emb = AtomEmbedding(emb_size_atom)
         self.atom_latent_emb = nn.Linear(emb_size_atom + latent_dim, emb_size_atom)
         self.radial_basis = RadialBasis(num_radial, cutoff)
@@ -236,7 +238,7 @@ class GemNet(nn.Module):
         self.mlp_rbf_h = Linear(num_radial, emb_size_rbf)
         self.mlp_rbf_out = Linear(num_radial, emb_size_rbf)
         self.mlp_rbf_lattice = Linear(num_radial, emb_size_rbf)
-        self.mlp_cbf3 = Cubic(DEGREES, num_radial, emb_size_cbf)
+        self.mlp_cbf3 = Cubic(num_spherical, num_radial, emb_size_cbf)
         self.int_blocks = nn.ModuleList(InteractionBlock(b, size) for b in range(num_blocks))
         self.out_blocks = nn.ModuleList(OutputBlock(i, size, energy=energy) for i in range(num_blocks + 1))
         self.lattice_out_blocks = nn.ModuleList(LatticeBlock(size) for _ in range(num_blocks + 1))
@@ -246,7 +248,7 @@ class GemNet(nn.Module):
 
         `steer` changes the atom states before each interaction block, after that stage's outputs were read.
         """
-        graph = graphs.build(crystals, self.cutoff, self.max_neighbors)
+        graph = graphs.build(crystals, self.cutoff, self.max_neighbors, self.max_images)
         rbf, bases = self._bases(graph)
         h = self._embed_atoms(crystals, latent)
         m = self._embed_edges(h, rbf, crystals, graph)
@@ -282,8 +284,8 @@ class GemNet(nn.Module):
         trip, atom, out, lattice = (torch.cat([v, v]) for v in (rbf @ torch.cat(flat).T).split(len(flat[0]), dim=-1))
         radial = torch.einsum("er,lrc->ecl", rbf, self.mlp_cbf3.weight)
         radial = torch.cat([radial, radial])  # R of section 3.4
-        weights, at_zero = (w.to(radial) for w in degree_weights(DEGREES))
-        harmonics = _pad(spherical_harmonics(graph.direction, DEGREES).to(radial), graph)
+        weights, at_zero = (w.to(radial) for w in degree_weights(self.num_spherical))
+        harmonics = _pad(spherical_harmonics(graph.direction, self.num_spherical).to(radial), graph)
         spread = _pad((radial * weights).flatten(1), graph).unflatten(-1, radial.shape[1:])
         circular = (expand_degrees(spread) * harmonics.unsqueeze(-2)).flatten(1, 2)
         return torch.cat([rbf, rbf]), Bases(trip, atom, out, lattice, harmonics, circular, radial @ at_zero)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from model.cell import heights
 from model.crystals import Crystals
 from model.shapes import Float, Int
 
@@ -44,12 +45,14 @@ def swapped(edges: Tensor) -> Tensor:
     return torch.cat([second, first])
 
 
-def build(crystals: Crystals, cutoff: float = 7.0, max_neighbors: int = 50) -> Graph:
+def build(
+    crystals: Crystals, cutoff: float = 7.0, max_neighbors: int = 50, most_images: int = MOST_IMAGES
+) -> Graph:
     """Edges between atoms within `cutoff` Å: for every atom its nearest `max_neighbors`, then made symmetric.
 
     A kept pair is decided by the atom of larger index (section 3.3, step 6). Crystals without any edge are allowed.
     """
-    centre, neighbour, offset, vector = _pairs(crystals, cutoff)
+    centre, neighbour, offset, vector = _pairs(crystals, cutoff, most_images)
     squared = (vector**2).sum(-1)
     near = (squared <= cutoff**2) & (squared > CLOSEST**2)
     near = near.nonzero().squeeze(-1)
@@ -74,18 +77,18 @@ def build(crystals: Crystals, cutoff: float = 7.0, max_neighbors: int = 50) -> G
     )
 
 
-def image_ranges(cell: Float[Tensor, "batch 3 3"], cutoff: float) -> Int[Tensor, "batch 3"]:
-    """How many images a side reach within the cutoff: ceil(cutoff · ‖b×c‖/volume), at most five."""
-    crosses = torch.linalg.cross(cell[:, [1, 2, 0]], cell[:, [2, 0, 1]], dim=-1)
-    volume = torch.linalg.det(cell).abs()
-    needed = torch.ceil(cutoff * crosses.norm(dim=-1) / volume[:, None])
-    return torch.nan_to_num(needed, nan=float(MOST_IMAGES), posinf=float(MOST_IMAGES)).clamp(max=MOST_IMAGES).long()
+def image_ranges(
+    cell: Float[Tensor, "batch 3 3"], cutoff: float, most: int = MOST_IMAGES
+) -> Int[Tensor, "batch 3"]:
+    """How many images a side reach within the cutoff: ceil(cutoff · ‖b×c‖/volume), at most `most`."""
+    needed = torch.ceil(cutoff / heights(cell))
+    return torch.nan_to_num(needed, nan=float(most), posinf=float(most)).clamp(max=most).long()
 
 
-def _pairs(crystals: Crystals, cutoff: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _pairs(crystals: Crystals, cutoff: float, most_images: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """All (centre, neighbour, image) with the vector from centre to neighbour, ragged over crystals."""
     n, device = crystals.n_atoms, crystals.device
-    reach = image_ranges(crystals.cell, cutoff)
+    reach = image_ranges(crystals.cell, cutoff, most_images)
     sides = 2 * reach + 1
     images = sides.prod(-1)
     count = n * n * images

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,7 +36,7 @@ class Batch:
     attempts: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Method:
     """How to walk: number of steps, scheme, corrector steps, and whether just as the published sampler does."""
 
@@ -43,6 +44,14 @@ class Method:
     scheme: Scheme = ANCESTRAL
     corrections: int = 0
     published: bool = False
+
+    def arguments(self) -> dict[str, Any]:
+        """As keyword arguments of `generate`."""
+        return {name: getattr(self, name) for name in ("steps", "scheme", "corrections", "published")}
+
+    def to_json(self) -> dict[str, Any]:
+        """In plain words, for a run's record."""
+        return self.arguments() | {"scheme": self.scheme.name}
 
 
 PUBLISHED = Method(steps=1000, corrections=1, published=True)
