@@ -5,7 +5,7 @@ from typing import Any
 
 _HOMES = {"Workbench": "workbench.app", "State": "workbench.state", "Session": "workbench.sessions.session"}
 
-__all__ = list(_HOMES)  # noqa: PLE0605 - the names are those of _HOMES
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -23,6 +23,7 @@ class Workbench(W.VBox):
         What the panels share; a new one where left out.
     begin
         Makes a run out of the constraints; the shipped way (generate, relax, judge) where left out.
+
     """
 
     def __init__(self, state: State | None = None, begin: Begin | None = None) -> None:
@@ -33,7 +34,10 @@ class Workbench(W.VBox):
         self.candidates = CandidatesPanel(self.state)
         self.hull = HullPanel(self.state)
         self.distributions = DistributionsPanel(self.state)
-        head = W.HTML('<span class="mgb-name">Crystal design bench</span> <span class="mgb-says">say what is wanted, watch crystals form, keep the stable and new</span>')
+        head = W.HTML(
+            '<span class="mgb-name">MatterGen design workbench</span> '
+            '<span class="mgb-says">say what is wanted, watch crystals form, keep the stable and new</span>'
+        )
         head.add_class("mgb-head")
         left = W.VBox([self.constraints, self.generate])
         left.add_class("mgb-left")

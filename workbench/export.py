@@ -64,7 +64,12 @@ def free_name(folder: Path) -> Path:
     return other
 
 
-def write(selection: Selection, folder: str | os.PathLike, formats: Iterable[str] = FORMATS, constraints: Constraints | None = None) -> Path:
+def write(
+    selection: Selection,
+    folder: str | os.PathLike,
+    formats: Iterable[str] = FORMATS,
+    constraints: Constraints | None = None,
+) -> Path:
     """Write the kit to a new folder, whole or not at all. Raises ExportError where something lies there already."""
     folder = Path(folder).expanduser()
     if folder.exists():
@@ -107,17 +112,26 @@ def _fill(selection: Selection, folder: Path, formats: tuple[str, ...], constrai
 
 def _readme(selection: Selection, lines: list[str]) -> str:
     table = selection.candidates.table
-    columns = "\n".join(f"- `{name}`: {COLUMNS[name].title}{'. ' + COLUMNS[name].about if COLUMNS[name].about else ''}" for name in table.columns)
+    columns = "\n".join(
+        f"- `{name}`: {COLUMNS[name].title}{'. ' + COLUMNS[name].about if COLUMNS[name].about else ''}"
+        for name in table.columns
+    )
     return (
         f"# {len(table)} crystals from the MatterGen design workbench\n\n"
-        "Every file lists the crystals in one order, that of `candidates.csv`.\n\n" + "\n".join(lines)
-        + "\n- `CITATION.txt`: what to cite\n\n## Columns\n\n" + columns + "\n"
+        "Every file lists the crystals in one order, that of `candidates.csv`.\n\n"
+        + "\n".join(lines)
+        + "\n- `CITATION.txt`: what to cite\n\n## Columns\n\n"
+        + columns
+        + "\n"
     )
 
 
 def _names(selection: Selection) -> list[str]:
     """File stems: the ids, with what a file system dislikes replaced."""
-    return ["".join(c if c.isalnum() or c in "-_." else "_" for c in str(name)).lstrip(".") or "crystal" for name in selection.candidates.table["id"]]
+    return [
+        "".join(c if c.isalnum() or c in "-_." else "_" for c in str(name)).lstrip(".") or "crystal"
+        for name in selection.candidates.table["id"]
+    ]
 
 
 def _relaxed(selection: Selection) -> tuple[list[str], Crystals]:
@@ -163,7 +177,11 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     """What an extended XYZ comment can hold: known numbers, texts and truths."""
     import pandas as pd
 
-    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in row.items() if not pd.isna(value)}
+    plain = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in row.items()
+        if not pd.isna(value)
+    }
     return {name: value for name, value in plain.items() if isinstance(value, str | int | float | bool)}
 
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from model.relax.potential import Potential, Reading
 
 AT_ONCE = {"cpu": 8, "cuda": 64, "mps": 32}  # crystals denoised together: small batches show the first ones soon
-ATOMS_AT_ONCE = 160  # relaxed together: few enough that one step of CHGNet stays well below the two seconds a cancel may take
+ATOMS_AT_ONCE = (
+    160  # relaxed together: few enough that one step of CHGNet stays well below the two seconds a cancel may take
+)
 
 
 def begin(state: State, constraints: Constraints) -> Run:
@@ -95,17 +97,32 @@ class Judging:
         for one in relaxing(new.crystals, watched, atoms_at_once=ATOMS_AT_ONCE):
             at_rest.append(judge.verdict(new.crystals[one.row], one, names[one.row]))
             row = new.where([i == one.row for i in range(len(new))])
-            watch(Progress(stage="relaxing", done=len(at_rest), total=len(new), payload=self._verdict(tabulate(at_rest[-1:], row), row, at_rest[-1:])))
+            watch(
+                Progress(
+                    stage="relaxing",
+                    done=len(at_rest),
+                    total=len(new),
+                    payload=self._verdict(tabulate(at_rest[-1:], row), row, at_rest[-1:]),
+                )
+            )
         memory = Earlier(judge.matcher)
         for row, name in enumerate(earlier.candidates.table["id"]):
             memory.first_like(probe(earlier.relaxed.get(name, earlier.candidates.crystals[row]), name))
         settled = settle(sorted(at_rest, key=lambda verdict: verdict.row), memory)
         found = self._verdict(tabulate(settled, new), new, settled)
-        return Verdict(candidates=found.candidates, relaxed=found.relaxed, scorecard=_score(judge, found.candidates, earlier.candidates))
+        return Verdict(
+            candidates=found.candidates,
+            relaxed=found.relaxed,
+            scorecard=_score(judge, found.candidates, earlier.candidates),
+        )
 
     @staticmethod
     def _verdict(table: Any, part: Candidates, verdicts: list[Any]) -> Verdict:
-        relaxed = {verdict.columns["id"]: verdict.relaxed.crystal for verdict in verdicts if verdict.columns["status"] == "judged"}
+        relaxed = {
+            verdict.columns["id"]: verdict.relaxed.crystal
+            for verdict in verdicts
+            if verdict.columns["status"] == "judged"
+        }
         return Verdict(candidates=Candidates(crystals=part.crystals, table=table), relaxed=relaxed)
 
 
@@ -115,5 +132,11 @@ def _score(judge: "Judge", new: Candidates, earlier: Candidates) -> Any:
 
     table = (Candidates.join([earlier, new]) if len(earlier) else new).table
     bad = table[table["status"] == "bad"]  # walks that ended in no crystal: made, but with nothing to judge
-    return score(table[table["status"] != "bad"], made=len(table), missing=dict(zip(bad["id"], bad["reason"], strict=True)),
-                 reference=judge.reference.name, energy_model=judge.potential.name, matcher=judge.matcher.name)
+    return score(
+        table[table["status"] != "bad"],
+        made=len(table),
+        missing=dict(zip(bad["id"], bad["reason"], strict=True)),
+        reference=judge.reference.name,
+        energy_model=judge.potential.name,
+        matcher=judge.matcher.name,
+    )

@@ -45,14 +45,16 @@ class Propose(Protocol):
 
 @runtime_checkable
 class Judge(Protocol):
-    """Learns about new candidates, given those judged before; tells `watch` of every step, and may be cancelled there."""
+    """Learns about new candidates, given those judged before; tells `watch` of every step, which may cancel."""
 
     def __call__(self, new: Candidates, earlier: Verdict, watch: Watch) -> Verdict:
         """The new candidates with more columns, and their relaxed crystals."""
         ...
 
 
-Describe = Callable[[Crystals, Constraints, list[int], Mapping[int, str]], Candidates]  # the last: what is wrong with bad ones
+Describe = Callable[
+    [Crystals, Constraints, list[int], Mapping[int, str]], Candidates
+]  # the last: what is wrong with bad ones
 
 
 class Run:
@@ -61,7 +63,13 @@ class Run:
     def __init__(
         self, state: State, propose: Propose, judge: Judge | None, describe: Describe, constraints: Constraints
     ) -> None:
-        self.state, self.propose, self.judge, self.describe, self.constraints = state, propose, judge, describe, constraints
+        self.state, self.propose, self.judge, self.describe, self.constraints = (
+            state,
+            propose,
+            judge,
+            describe,
+            constraints,
+        )
         self.stop = threading.Event()
         self.finished = threading.Event()
         self._lock = threading.Lock()
@@ -91,7 +99,9 @@ class Run:
         self.state.worker = self
         self._publish()
         works = {"propose": self._proposing, "judge": self._judging, "publish": self._publishing}
-        self._threads = [threading.Thread(target=work, name=f"bench-{name}", daemon=True) for name, work in works.items()]
+        self._threads = [
+            threading.Thread(target=work, name=f"bench-{name}", daemon=True) for name, work in works.items()
+        ]
         for thread in self._threads:
             thread.start()
         return self
@@ -130,7 +140,9 @@ class Run:
         if progress.unit == "steps":
             self._step(progress)
         elif progress.payload is not None:
-            self._batch(progress.payload.crystals, [int(i) for i in progress.payload.indices], progress.payload.problems)
+            self._batch(
+                progress.payload.crystals, [int(i) for i in progress.payload.indices], progress.payload.problems
+            )
 
     def _step(self, progress: Progress) -> None:
         every = max(1, progress.total // KEPT_FRAMES)
@@ -140,8 +152,12 @@ class Run:
                 self._frames = []
             self._frames.append((progress.done, crystals.to("cpu")))
         with self._lock:
-            self._status = replace(self._status, step=progress.done, steps=progress.total,
-                                   under_way=0 if crystals is None else len(crystals))
+            self._status = replace(
+                self._status,
+                step=progress.done,
+                steps=progress.total,
+                under_way=0 if crystals is None else len(crystals),
+            )
             if crystals is not None:
                 self._preview = Preview(crystals=crystals, step=progress.done, steps=progress.total)
             self._changed = True
@@ -156,7 +172,8 @@ class Run:
                     steps, batches = zip(*whole, strict=True)
                     self._paths[name] = Path(steps=steps, frames=tuple(batch[row] for batch in batches))
             self._candidates = Candidates.join([self._candidates, new]) if len(self._candidates) else new
-            self._status = replace(self._status, made=len(self._candidates), step=0, under_way=0)
+            judged = len(self._candidates) - len(unjudged(self._candidates))  # bad ones need no judging
+            self._status = replace(self._status, made=len(self._candidates), judged=judged, step=0, under_way=0)
             self._preview = None
             self._changed = True
         if len(waiting := unjudged(new)):
@@ -225,8 +242,14 @@ class Run:
             if self._status.phase == "generating" and self._proposed.is_set():
                 self._status = replace(self._status, phase="judging")
             status = replace(self._status, left=self._left())
-            news: dict[str, Any] = {"candidates": self._candidates, "preview": self._preview, "run": status,
-                                    "relaxed": dict(self._relaxed), "paths": dict(self._paths), "scorecard": self._scorecard}
+            news: dict[str, Any] = {
+                "candidates": self._candidates,
+                "preview": self._preview,
+                "run": status,
+                "relaxed": dict(self._relaxed),
+                "paths": dict(self._paths),
+                "scorecard": self._scorecard,
+            }
         with self.state.lock:
             for name, value in news.items():
                 with contextlib.suppress(ValueError):  # traitlets compares tables; where it cannot, it is a change
@@ -247,8 +270,13 @@ class Run:
         said = str(error).strip().splitlines()
         sentence = f"{what}: {said[0] if said else type(error).__name__}"
         with self._lock:
-            self._status = replace(self._status, phase="failed", failure=sentence, left=None,
-                                   traceback="".join(traceback.format_exception(error)))
+            self._status = replace(
+                self._status,
+                phase="failed",
+                failure=sentence,
+                left=None,
+                traceback="".join(traceback.format_exception(error)),
+            )
             self._changed = True
 
 

@@ -1,4 +1,4 @@
-"""JupyterLab on the bench's notebook: a server with a free port, the notebook run in its kernel, ready to be looked at."""
+"""JupyterLab on the bench's notebook: a server with a free port, the notebook run in its kernel, ready to be seen."""
 
 import json
 import os
@@ -39,7 +39,9 @@ def notebook_in(folder: Path) -> Path:
         shutil.copyfile(NOTEBOOK, draft)
         draft.replace(notebook)
     except OSError as error:
-        raise ServerError(f"The notebook cannot be put into {folder}: {error.strerror}. Name a folder you may write to with --folder.") from error
+        raise ServerError(
+            f"The notebook cannot be put into {folder}: {error.strerror}. Name a folder you may write to with --folder."
+        ) from error
     return notebook
 
 
@@ -56,7 +58,10 @@ def free_port(wanted: int = 0) -> int:
 def _environment(token: str) -> dict[str, str]:
     """The server's environment: our settings first, so that no build dialog opens and nothing is fetched."""
     known = os.environ.get("JUPYTER_CONFIG_PATH", "")
-    return os.environ | {"JUPYTER_CONFIG_PATH": os.pathsep.join([str(CONFIG), *([known] if known else [])]), "JUPYTER_TOKEN": token}
+    return os.environ | {
+        "JUPYTER_CONFIG_PATH": os.pathsep.join([str(CONFIG), *([known] if known else [])]),
+        "JUPYTER_TOKEN": token,
+    }
 
 
 @dataclass
@@ -81,7 +86,11 @@ class Server:
         """One question to the server's interface. Raises URLError where it does not answer."""
         body = None if data is None else json.dumps(data).encode()
         request = urllib.request.Request(  # noqa: S310 - the address is ours
-            self.address + path, data=body, method=method, headers={"Authorization": f"token {self.token}", "Content-Type": "application/json"})
+            self.address + path,
+            data=body,
+            method=method,
+            headers={"Authorization": f"token {self.token}", "Content-Type": "application/json"},
+        )
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             text = answer.read()
         return json.loads(text) if text else None
@@ -102,9 +111,19 @@ def start(folder: Path, *, port: int = 0, log: Path | None = None) -> Server:
     token, port = secrets.token_hex(24), free_port(port)
     log = log or folder / ".jupyter-bench.log"
     command = [
-        sys.executable, "-m", "jupyterlab", "--no-browser", f"--ServerApp.port={port}", "--ServerApp.port_retries=0", "--ServerApp.ip=127.0.0.1",
-        f"--ServerApp.root_dir={folder}", "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-        "--LabApp.extension_manager=readonly", *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else [])]
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.root_dir={folder}",
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.extension_manager=readonly",
+        *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
+    ]
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=_environment(token), cwd=folder)
     server = Server(process, port, token, log)
@@ -122,7 +141,7 @@ def start(folder: Path, *, port: int = 0, log: Path | None = None) -> Server:
 
 
 def run_notebook(server: Server, notebook: Path) -> str:
-    """Run a notebook's cells in a kernel of the server and keep their outputs in it, so that it opens with the bench on.
+    """Run a notebook's cells in a kernel of the server and keep their outputs in it, so it opens with the bench on.
 
     Gives the kernel's id. Raises ServerError where a cell fails.
     """
@@ -141,7 +160,11 @@ def run_notebook(server: Server, notebook: Path) -> str:
         for cell in (c for c in content.cells if c.cell_type == "code"):
             _run_cell(client, cell)
             cell.metadata["trusted"] = True  # these outputs are of our own making: the server signs what it is told so
-        server.ask(f"/api/contents/{quote(notebook.name)}", {"type": "notebook", "format": "json", "content": content}, method="PUT")
+        server.ask(
+            f"/api/contents/{quote(notebook.name)}",
+            {"type": "notebook", "format": "json", "content": content},
+            method="PUT",
+        )
     except ServerError:
         raise
     except (RuntimeError, TimeoutError, urllib.error.URLError) as error:
@@ -163,4 +186,6 @@ def _run_cell(client: Any, cell: Any) -> None:
     answer = client.execute_interactive(cell.source, output_hook=keep, timeout=PATIENCE, store_history=True)["content"]
     cell.execution_count = answer.get("execution_count")
     if answer["status"] != "ok":
-        raise ServerError(f"The notebook's cell {cell.source.splitlines()[0]!r} failed: {answer.get('ename')}: {answer.get('evalue')}")
+        raise ServerError(
+            f"The notebook's cell {cell.source.splitlines()[0]!r} failed: {answer.get('ename')}: {answer.get('evalue')}"
+        )

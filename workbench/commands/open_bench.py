@@ -12,10 +12,14 @@ from workbench.commands.talk import fail
 
 def open_bench(
     *,
-    folder: Annotated[Path, typer.Option(help="Where the notebook, sessions and exports lie; the notebook is put there if missing.")] = Path(),
+    folder: Annotated[
+        Path, typer.Option(help="Where the notebook, sessions and exports lie; the notebook is put there if missing.")
+    ] = Path(),
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 0,
     browser: Annotated[bool, typer.Option(help="Open the browser; without it only the address is printed.")] = True,
-    check: Annotated[bool, typer.Option(help="Open the bench, say so, and close it again: for machines without a screen.")] = False,
+    check: Annotated[
+        bool, typer.Option(help="Open the bench, say so, and close it again: for machines without a screen.")
+    ] = False,
 ) -> None:
     """Open the design bench in JupyterLab."""
     from workbench import server as lab

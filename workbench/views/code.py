@@ -12,7 +12,16 @@ def python(constraints: Constraints, model: str, steps: int) -> str:
     """A cell that generates the same crystals."""
     arguments = [f"    {name}={value}," for name, value in _arguments(constraints)]
     imports = "from model import Constraints, generate, load" + (", Target" if constraints.targets else "")
-    return "\n".join([imports, "", "constraints = Constraints(", *arguments, ")", f"crystals = generate(load({model!r}), constraints, steps={steps})"])
+    return "\n".join(
+        [
+            imports,
+            "",
+            "constraints = Constraints(",
+            *arguments,
+            ")",
+            f"crystals = generate(load({model!r}), constraints, steps={steps})",
+        ]
+    )
 
 
 def _arguments(constraints: Constraints) -> list[tuple[str, str]]:
@@ -29,7 +38,7 @@ def _arguments(constraints: Constraints) -> list[tuple[str, str]]:
     if constraints.space_group:
         out.append(("space_group", str(constraints.space_group)))
     if constraints.targets:
-        inner = ", ".join(f"{name!r}: Target({t.low:g}, {t.high:g})" for name, t in constraints.targets.items())
+        inner = ", ".join(f"{name!r}: Target({t.low!r}, {t.high!r})" for name, t in constraints.targets.items())
         out.append(("targets", "{" + inner + "}"))
     if constraints.n_atoms is not None:
         out.append(("n_atoms", repr(constraints.n_atoms)))
@@ -58,16 +67,14 @@ def command(constraints: Constraints, model: str, steps: int, out: str = "crysta
         words += ["--target", f"{name}={_range(target)}"]
     if constraints.n_atoms is not None:
         low, high = constraints.atom_range
-        words += ["--n-atoms", str(low) if low == high else f"{low}-{high}"]
-    words += _guidance(constraints.guidance)
-    return shlex.join([*words, "--count", str(constraints.count), "--steps", str(steps), "--seed", str(constraints.seed), "--out", out])
+        words += ["--atoms", str(low) if low == high else f"{low}:{high}"]
+    if isinstance(constraints.guidance, Mapping):
+        return "# the command line takes one strength of guidance for all properties; use the Python for several"
+    if constraints.guidance != _DEFAULT.guidance:
+        words += ["--guidance", repr(constraints.guidance)]
+    words += ["--count", str(constraints.count), "--steps", str(steps), "--seed", str(constraints.seed), "--out", out]
+    return shlex.join(words)
 
 
 def _range(target: Target) -> str:
-    return f"{target.low:g}" if target.low == target.high else f"{target.low:g},{target.high:g}"
-
-
-def _guidance(guidance: float | Mapping[str, float]) -> list[str]:
-    if isinstance(guidance, Mapping):
-        return [word for name, value in guidance.items() for word in ("--guidance", f"{name}={value:g}")]
-    return [] if guidance == _DEFAULT.guidance else ["--guidance", f"{guidance:g}"]
+    return repr(target.low) if target.low == target.high else f"{target.low!r}:{target.high!r}"

@@ -53,7 +53,10 @@ def hull(candidates: Candidates, phases: Sequence[Phase], elements: Sequence[str
     """
     elements = sorted(elements)
     if len(elements) not in CORNERS:
-        return style.says("A hull is drawn for two to four elements", f"{'-'.join(elements)} has {len(elements)}; the table gives each energy above hull.")
+        return style.says(
+            "A hull is drawn for two to four elements",
+            f"{'-'.join(elements)} has {len(elements)}; the table gives each energy above hull.",
+        )
     pd = diagram(phases, elements)
     at = _inside(candidates, elements)
     draw = {2: _binary, 3: _ternary, 4: _quaternary}[len(elements)]
@@ -67,7 +70,10 @@ def _inside(candidates: Candidates, elements: Sequence[str]) -> np.ndarray:
     known = np.isfinite(numbers(candidates.table, "energy_above_hull"))
     if not known.any():
         return np.zeros(0, dtype=int)
-    inside = [known[i] and set(Composition(f).chemical_system_set) <= set(elements) for i, f in enumerate(candidates.table["formula"])]
+    inside = [
+        known[i] and set(Composition(f).chemical_system_set) <= set(elements)
+        for i, f in enumerate(candidates.table["formula"])
+    ]
     return np.flatnonzero(inside)
 
 
@@ -75,7 +81,9 @@ def fractions(formulas: Sequence[str], elements: Sequence[str]) -> np.ndarray:
     """Atomic fraction of each element, a row a formula."""
     from pymatgen.core import Composition
 
-    return np.array([[Composition(f).get_atomic_fraction(e) for e in elements] for f in formulas]).reshape(-1, len(elements))
+    return np.array([[Composition(f).get_atomic_fraction(e) for e in elements] for f in formulas]).reshape(
+        -1, len(elements)
+    )
 
 
 def _stable(pd: "PhaseDiagram", elements: Sequence[str]) -> tuple[np.ndarray, list[str], np.ndarray]:
@@ -96,16 +104,29 @@ def _edges(pd: "PhaseDiagram", elements: Sequence[str]) -> list[tuple[np.ndarray
 
 def _marker(energies: np.ndarray, ids: np.ndarray, selected: str, size: int = 9) -> dict[str, Any]:
     return {
-        "color": energies, "cmin": 0.0, "cmax": TOP, "colorscale": SCALE, "size": np.where(ids == selected, size + 6, size),
+        "color": energies,
+        "cmin": 0.0,
+        "cmax": TOP,
+        "colorscale": SCALE,
+        "size": np.where(ids == selected, size + 6, size),
         "line": {"color": style.INK, "width": 1},
-        "colorbar": {"title": {"text": "above hull (eV/atom)", "side": "right"}, "thickness": 8, "outlinewidth": 0, "len": 0.7, "tickvals": [0, 0.1, 0.2],
-                     "ticktext": ["≤ 0", "0.1", "≥ 0.2"]},
+        "colorbar": {
+            "title": {"text": "above hull (eV/atom)", "side": "right"},
+            "thickness": 8,
+            "outlinewidth": 0,
+            "len": 0.7,
+            "tickvals": [0, 0.1, 0.2],
+            "ticktext": ["≤ 0", "0.1", "≥ 0.2"],
+        },
     }
 
 
 def _words(candidates: Candidates, at: np.ndarray) -> list[str]:
     part = candidates.table.iloc[at]
-    return [f"{i}<br>{f}: {e:+.3f} eV/atom" for i, f, e in zip(part["id"], part["formula"], part["energy_above_hull"].astype(float), strict=True)]
+    return [
+        f"{i}<br>{f}: {e:+.3f} eV/atom"
+        for i, f, e in zip(part["id"], part["formula"], part["energy_above_hull"].astype(float), strict=True)
+    ]
 
 
 def _binary(pd: "PhaseDiagram", candidates: Candidates, at: np.ndarray, elements: list[str], selected: str) -> "Figure":
@@ -115,9 +136,25 @@ def _binary(pd: "PhaseDiagram", candidates: Candidates, at: np.ndarray, elements
     along = np.argsort(points[:, 1])
     second = elements[1]
     traces: list[Any] = [
-        go.Scatter(x=points[along, 1], y=energies[along], mode="lines", line={"color": style.DIM, "width": 1.5}, hoverinfo="skip", showlegend=False),
-        go.Scatter(x=points[:, 1], y=energies, mode="markers+text", text=[_words_of(f) for f in formulas], textposition="bottom center", name="known, on the hull", cliponaxis=False,
-                   marker={"color": style.GROUND, "size": 8, "line": {"color": style.INK, "width": 1.5}}, hovertemplate="%{text}<br>%{y:.3f} eV/atom<extra></extra>"),
+        go.Scatter(
+            x=points[along, 1],
+            y=energies[along],
+            mode="lines",
+            line={"color": style.DIM, "width": 1.5},
+            hoverinfo="skip",
+            showlegend=False,
+        ),
+        go.Scatter(
+            x=points[:, 1],
+            y=energies,
+            mode="markers+text",
+            text=[_words_of(f) for f in formulas],
+            textposition="bottom center",
+            name="known, on the hull",
+            cliponaxis=False,
+            marker={"color": style.GROUND, "size": 8, "line": {"color": style.INK, "width": 1.5}},
+            hovertemplate="%{text}<br>%{y:.3f} eV/atom<extra></extra>",
+        ),
     ]
     if len(at):
         part = candidates.table.iloc[at]
@@ -125,10 +162,25 @@ def _binary(pd: "PhaseDiagram", candidates: Candidates, at: np.ndarray, elements
         x = fractions(list(part["formula"]), elements)[:, 1]
         y = np.interp(x, points[along, 1], energies[along]) + above
         ids = part["id"].to_numpy()
-        traces.append(go.Scatter(x=x, y=y, mode="markers", name="candidates", customdata=ids, text=_words(candidates, at), marker=_marker(above, ids, selected),
-                                 hovertemplate="%{text}<extra></extra>"))
-    return style.figure(traces, xaxis=style.axis(f"Fraction of {second}", range=[-0.04, 1.04]), yaxis=style.axis("Formation energy (eV/atom)"), showlegend=False,
-                        uirevision="-".join(elements))
+        traces.append(
+            go.Scatter(
+                x=x,
+                y=y,
+                mode="markers",
+                name="candidates",
+                customdata=ids,
+                text=_words(candidates, at),
+                marker=_marker(above, ids, selected),
+                hovertemplate="%{text}<extra></extra>",
+            )
+        )
+    return style.figure(
+        traces,
+        xaxis=style.axis(f"Fraction of {second}", range=[-0.04, 1.04]),
+        yaxis=style.axis("Formation energy (eV/atom)"),
+        showlegend=False,
+        uirevision="-".join(elements),
+    )
 
 
 def _lines(edges: list[tuple[np.ndarray, np.ndarray]], corners: np.ndarray) -> list[np.ndarray]:
@@ -156,7 +208,9 @@ def _words_of(formula: str) -> str:
     return re.sub(r"(\d+)", r"<sub>\1</sub>", formula)
 
 
-def _ternary(pd: "PhaseDiagram", candidates: Candidates, at: np.ndarray, elements: list[str], selected: str) -> "Figure":
+def _ternary(
+    pd: "PhaseDiagram", candidates: Candidates, at: np.ndarray, elements: list[str], selected: str
+) -> "Figure":
     import plotly.graph_objects as go
 
     corners = CORNERS[3]
@@ -166,22 +220,49 @@ def _ternary(pd: "PhaseDiagram", candidates: Candidates, at: np.ndarray, element
     place = [_beside(spot) for spot in xy]
     traces: list[Any] = [
         go.Scatter(x=x, y=y, mode="lines", line={"color": style.DIM, "width": 1.1}, hoverinfo="skip", showlegend=False),
-        go.Scatter(x=xy[:, 0], y=xy[:, 1], mode="markers+text", text=[_words_of(f) for f in formulas], textposition=place, cliponaxis=False,
-                   marker={"color": style.GROUND, "size": 8, "line": {"color": style.INK, "width": 1.5}},
-                   hovertext=[f"{f}<br>on the hull, {e:.3f} eV/atom" for f, e in zip(formulas, energies, strict=True)], hoverinfo="text", name="known, on the hull"),
+        go.Scatter(
+            x=xy[:, 0],
+            y=xy[:, 1],
+            mode="markers+text",
+            text=[_words_of(f) for f in formulas],
+            textposition=place,
+            cliponaxis=False,
+            marker={"color": style.GROUND, "size": 8, "line": {"color": style.INK, "width": 1.5}},
+            hovertext=[f"{f}<br>on the hull, {e:.3f} eV/atom" for f, e in zip(formulas, energies, strict=True)],
+            hoverinfo="text",
+            name="known, on the hull",
+        ),
     ]
     if len(at):
         part = candidates.table.iloc[at]
         place_ = fractions(list(part["formula"]), elements) @ corners
         ids, above = part["id"].to_numpy(), part["energy_above_hull"].to_numpy(dtype=float)
-        traces.append(go.Scatter(x=place_[:, 0], y=place_[:, 1], mode="markers", name="candidates", customdata=ids, text=_words(candidates, at),
-                                 marker=_marker(above, ids, selected), hovertemplate="%{text}<extra></extra>"))
+        traces.append(
+            go.Scatter(
+                x=place_[:, 0],
+                y=place_[:, 1],
+                mode="markers",
+                name="candidates",
+                customdata=ids,
+                text=_words(candidates, at),
+                marker=_marker(above, ids, selected),
+                hovertemplate="%{text}<extra></extra>",
+            )
+        )
     hidden = {"visible": False, "range": [-0.12, 1.12]}
-    return style.figure(traces, xaxis=hidden, yaxis={"visible": False, "range": [-0.12, 0.98], "scaleanchor": "x"}, showlegend=False,
-                        margin={"l": 8, "r": 8, "t": 8, "b": 8}, uirevision="-".join(elements))
+    return style.figure(
+        traces,
+        xaxis=hidden,
+        yaxis={"visible": False, "range": [-0.12, 0.98], "scaleanchor": "x"},
+        showlegend=False,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        uirevision="-".join(elements),
+    )
 
 
-def _quaternary(pd: "PhaseDiagram", candidates: Candidates, at: np.ndarray, elements: list[str], selected: str) -> "Figure":
+def _quaternary(
+    pd: "PhaseDiagram", candidates: Candidates, at: np.ndarray, elements: list[str], selected: str
+) -> "Figure":
     import plotly.graph_objects as go
 
     corners = CORNERS[4]
@@ -189,16 +270,50 @@ def _quaternary(pd: "PhaseDiagram", candidates: Candidates, at: np.ndarray, elem
     xyz = points @ corners
     x, y, z = _lines(_edges(pd, elements), corners)
     traces: list[Any] = [
-        go.Scatter3d(x=x, y=y, z=z, mode="lines", line={"color": style.DIM, "width": 2}, opacity=0.5, hoverinfo="skip", showlegend=False),
-        go.Scatter3d(x=xyz[:, 0], y=xyz[:, 1], z=xyz[:, 2], mode="markers+text", text=[_words_of(f) for f in formulas], marker={"color": style.GROUND, "size": 5, "line": {"color": style.INK, "width": 2}},
-                     hovertext=[f"{f}<br>on the hull, {e:.3f} eV/atom" for f, e in zip(formulas, energies, strict=True)], hoverinfo="text", name="known, on the hull"),
+        go.Scatter3d(
+            x=x,
+            y=y,
+            z=z,
+            mode="lines",
+            line={"color": style.DIM, "width": 2},
+            opacity=0.5,
+            hoverinfo="skip",
+            showlegend=False,
+        ),
+        go.Scatter3d(
+            x=xyz[:, 0],
+            y=xyz[:, 1],
+            z=xyz[:, 2],
+            mode="markers+text",
+            text=[_words_of(f) for f in formulas],
+            marker={"color": style.GROUND, "size": 5, "line": {"color": style.INK, "width": 2}},
+            hovertext=[f"{f}<br>on the hull, {e:.3f} eV/atom" for f, e in zip(formulas, energies, strict=True)],
+            hoverinfo="text",
+            name="known, on the hull",
+        ),
     ]
     if len(at):
         part = candidates.table.iloc[at]
         place = fractions(list(part["formula"]), elements) @ corners
         ids, above = part["id"].to_numpy(), part["energy_above_hull"].to_numpy(dtype=float)
-        traces.append(go.Scatter3d(x=place[:, 0], y=place[:, 1], z=place[:, 2], mode="markers", name="candidates", customdata=ids, text=_words(candidates, at),
-                                   marker=_marker(above, ids, selected, size=6), hovertemplate="%{text}<extra></extra>"))
+        traces.append(
+            go.Scatter3d(
+                x=place[:, 0],
+                y=place[:, 1],
+                z=place[:, 2],
+                mode="markers",
+                name="candidates",
+                customdata=ids,
+                text=_words(candidates, at),
+                marker=_marker(above, ids, selected, size=6),
+                hovertemplate="%{text}<extra></extra>",
+            )
+        )
     hidden = {"visible": False}
-    return style.figure(traces, scene={"xaxis": hidden, "yaxis": hidden, "zaxis": hidden, "aspectmode": "data"}, showlegend=False,
-                        margin={"l": 0, "r": 0, "t": 0, "b": 0}, uirevision="-".join(elements))
+    return style.figure(
+        traces,
+        scene={"xaxis": hidden, "yaxis": hidden, "zaxis": hidden, "aspectmode": "data"},
+        showlegend=False,
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        uirevision="-".join(elements),
+    )

@@ -39,7 +39,9 @@ def scene(structure: "Structure", repeats: tuple[int, int, int] = (2, 2, 2)) -> 
             graph = StructureGraph.from_empty_graph(structure)
         graph = graph * repeats
         legend = toolkit.Legend(graph.structure, color_scheme="VESTA", radius_scheme="uniform")
-        drawn = graph.get_scene(draw_image_atoms=True, bonded_sites_outside_unit_cell=False, hide_incomplete_edges=True, legend=legend)
+        drawn = graph.get_scene(
+            draw_image_atoms=True, bonded_sites_outside_unit_cell=False, hide_incomplete_edges=True, legend=legend
+        )
     axes = graph.structure.lattice._axes_from_lattice()  # noqa: SLF001 - Crystal Toolkit puts it there, under this name only
     axes.visible = True
     drawn.contents.append(axes)
@@ -47,7 +49,11 @@ def scene(structure: "Structure", repeats: tuple[int, int, int] = (2, 2, 2)) -> 
     data["name"] = "StructureGraph"  # the viewer takes the old scene away by this name
     colours = style.element_colours()
     elements = sorted({site.specie.symbol for site in structure})
-    return {"data": data, "legend": [[symbol, colours.get(symbol, UNDECIDED)] for symbol in elements], "repeats": list(repeats)}
+    return {
+        "data": data,
+        "legend": [[symbol, colours.get(symbol, UNDECIDED)] for symbol in elements],
+        "repeats": list(repeats),
+    }
 
 
 def standing(structure: "Structure") -> "Structure":
@@ -103,8 +109,10 @@ def preview(crystals: Crystals, row: int = 0) -> dict[str, Any]:
         return {}
     positions = (one.frac.double().cpu().numpy() % 1.0) @ cell
     return {
-        "positions": np.round(positions, 2).tolist(), "cell": np.round(cell, 3).tolist(),
-        "colours": [colours.get(symbol, UNDECIDED) for symbol in symbols], "formula": formula(symbols),
+        "positions": np.round(positions, 2).tolist(),
+        "cell": np.round(cell, 3).tolist(),
+        "colours": [colours.get(symbol, UNDECIDED) for symbol in symbols],
+        "formula": formula(symbols),
         "facts": [f"{len(symbols)} atoms, {symbols.count('?')} undecided", f"{abs(np.linalg.det(cell)):.0f} Å³"],
     }
 
@@ -124,9 +132,16 @@ def symmetry(structure: "Structure", symprec: float = 0.1) -> dict[str, Any]:
             warnings.simplefilter("ignore")
             found = SpacegroupAnalyzer(structure, symprec=symprec)
             whole = found.get_symmetrized_structure()
-            sites = [(sites[0].specie.symbol, letter) for sites, letter in zip(whole.equivalent_sites, whole.wyckoff_symbols, strict=True)]
-            return {"symbol": found.get_space_group_symbol(), "number": found.get_space_group_number(), "system": found.get_crystal_system(),
-                    "wyckoff": sites}
+            sites = [
+                (sites[0].specie.symbol, letter)
+                for sites, letter in zip(whole.equivalent_sites, whole.wyckoff_symbols, strict=True)
+            ]
+            return {
+                "symbol": found.get_space_group_symbol(),
+                "number": found.get_space_group_number(),
+                "system": found.get_crystal_system(),
+                "wyckoff": sites,
+            }
     except Exception:  # noqa: BLE001 - spglib refuses collapsed crystals in many ways; they have no symmetry to name
         return {}
 
@@ -134,7 +149,6 @@ def symmetry(structure: "Structure", symprec: float = 0.1) -> dict[str, Any]:
 def figure(structure: "Structure", repeats: tuple[int, int, int] = (2, 2, 2)) -> "Figure":
     """The same supercell as a compact plotly figure, for pages where the viewer cannot be loaded."""
     import plotly.graph_objects as go
-
     from pymatgen.core.lattice import Lattice
 
     whole = structure.make_supercell(repeats, in_place=False)
@@ -142,10 +156,23 @@ def figure(structure: "Structure", repeats: tuple[int, int, int] = (2, 2, 2)) ->
     traces: list[Any] = [_box(Lattice(whole.lattice.matrix))]
     for symbol in sorted({site.specie.symbol for site in whole}):
         xyz = np.array([site.coords for site in whole if site.specie.symbol == symbol])
-        traces.append(go.Scatter3d(x=xyz[:, 0], y=xyz[:, 1], z=xyz[:, 2], mode="markers", name=symbol, hovertemplate=f"{symbol}<extra></extra>",
-                                   marker={"size": 7, "color": colours.get(symbol, UNDECIDED), "line": {"color": style.INK, "width": 1}}))
+        traces.append(
+            go.Scatter3d(
+                x=xyz[:, 0],
+                y=xyz[:, 1],
+                z=xyz[:, 2],
+                mode="markers",
+                name=symbol,
+                hovertemplate=f"{symbol}<extra></extra>",
+                marker={"size": 7, "color": colours.get(symbol, UNDECIDED), "line": {"color": style.INK, "width": 1}},
+            )
+        )
     hidden = {"visible": False}
-    return style.figure(traces, scene={"xaxis": hidden, "yaxis": hidden, "zaxis": hidden, "aspectmode": "data"}, margin={"l": 0, "r": 0, "t": 0, "b": 0})
+    return style.figure(
+        traces,
+        scene={"xaxis": hidden, "yaxis": hidden, "zaxis": hidden, "aspectmode": "data"},
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+    )
 
 
 def _box(lattice: Any) -> Any:
@@ -160,4 +187,6 @@ def _box(lattice: Any) -> Any:
                 other[axis] = 1
                 lines += [lattice.get_cartesian_coords(corner), lattice.get_cartesian_coords(other), [None] * 3]
     x, y, z = zip(*lines, strict=True)
-    return go.Scatter3d(x=x, y=y, z=z, mode="lines", line={"color": style.DIM, "width": 2}, hoverinfo="skip", showlegend=False)
+    return go.Scatter3d(
+        x=x, y=y, z=z, mode="lines", line={"color": style.DIM, "width": 2}, hoverinfo="skip", showlegend=False
+    )

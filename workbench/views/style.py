@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 INK, DIM, LINE, GROUND = "#1f2933", "#616e7c", "#dde1e6", "#fefefe"
 ACCENT, GOOD, WARN, BAD = "#0f6e84", "#1b7f4b", "#a65a00", "#b42318"
 # what a widget exchanges for the theme's own colours; the figure itself stays readable on white paper
-INKS = {"ink": INK, "dim": DIM, "line": LINE, "ground": GROUND, "accent": ACCENT, "good": GOOD, "warn": WARN, "bad": BAD}
+INKS = {
+    "ink": INK,
+    "dim": DIM,
+    "line": LINE,
+    "ground": GROUND,
+    "accent": ACCENT,
+    "good": GOOD,
+    "warn": WARN,
+    "bad": BAD,
+}
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 MARGIN = {"l": 52, "r": 16, "t": 34, "b": 44}
 
@@ -26,8 +35,16 @@ def title(column: str) -> str:
 
 def axis(text: str = "", **more: Any) -> dict[str, Any]:
     """One axis in the house style."""
-    return {"title": {"text": text, "standoff": 8}, "gridcolor": LINE, "zeroline": False, "linecolor": LINE, "ticks": "outside",
-            "tickcolor": LINE, "showline": True, "automargin": True} | more
+    return {
+        "title": {"text": text, "standoff": 8},
+        "gridcolor": LINE,
+        "zeroline": False,
+        "linecolor": LINE,
+        "ticks": "outside",
+        "tickcolor": LINE,
+        "showline": True,
+        "automargin": True,
+    } | more
 
 
 def figure(traces: list[Any], **layout: Any) -> "Figure":
@@ -35,9 +52,21 @@ def figure(traces: list[Any], **layout: Any) -> "Figure":
     import plotly.graph_objects as go
 
     base = {
-        "template": "none", "font": {"family": FONT, "size": 12, "color": INK}, "margin": MARGIN, "paper_bgcolor": "white",
-        "plot_bgcolor": "white", "hovermode": "closest", "showlegend": True,
-        "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)", "font": {"size": 11}},
+        "template": "none",
+        "font": {"family": FONT, "size": 12, "color": INK},
+        "margin": MARGIN,
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "hovermode": "closest",
+        "showlegend": True,
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "y": 1.0,
+            "yanchor": "bottom",
+            "bgcolor": "rgba(0,0,0,0)",
+            "font": {"size": 11},
+        },
         "hoverlabel": {"align": "left"},
     }
     return go.Figure(data=traces, layout=base | layout)
@@ -46,7 +75,16 @@ def figure(traces: list[Any], **layout: Any) -> "Figure":
 def says(text: str, about: str = "") -> "Figure":
     """A figure that is a sentence, for when there is nothing to draw yet."""
     lines = f"<b>{text}</b>" + (f"<br><span style='color:{DIM}'>{about}</span>" if about else "")
-    note = {"text": lines, "x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper", "showarrow": False, "align": "center", "font": {"size": 13}}
+    note = {
+        "text": lines,
+        "x": 0.5,
+        "y": 0.5,
+        "xref": "paper",
+        "yref": "paper",
+        "showarrow": False,
+        "align": "center",
+        "font": {"size": 13},
+    }
     return figure([], annotations=[note], xaxis={"visible": False}, yaxis={"visible": False})
 
 

@@ -13,10 +13,37 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FLAGS = frozenset({"stable", "unique", "novel", "sun", "relaxed_converged", "structure_valid", "composition_valid"})
-TEXTS = frozenset({"id", "formula", "chemical_system", "space_group", "relaxed_space_group", "status", "reason", "novelty", "nearest_known"})
-FIRST = ("id", "formula", "space_group", "n_atoms", "energy_above_hull", "stable", "unique", "novelty", "rmsd")  # always shown
+TEXTS = frozenset(
+    {
+        "id",
+        "formula",
+        "chemical_system",
+        "space_group",
+        "relaxed_space_group",
+        "status",
+        "reason",
+        "novelty",
+        "nearest_known",
+    }
+)
+FIRST = (
+    "id",
+    "formula",
+    "space_group",
+    "n_atoms",
+    "energy_above_hull",
+    "stable",
+    "unique",
+    "novelty",
+    "rmsd",
+)  # always shown
 LATER = ("density", "nearest_known", "reason")
-SHORT = {"energy_above_hull": "Above hull", "rmsd": "RMSD", "nearest_distance": "Distance", "novelty": "New?"}  # narrow headers; the long name is the tooltip
+SHORT = {
+    "energy_above_hull": "Above hull",
+    "rmsd": "RMSD",
+    "nearest_distance": "Distance",
+    "novelty": "New?",
+}  # narrow headers; the long name is the tooltip
 DIGITS = {"energy_above_hull": 3, "rmsd": 3, "density": 2, "volume": 1, "nearest_distance": 3}
 
 _COMPARE = re.compile(r"^(<=|>=|<|>|=)\s*(-?[\d.]+(?:e-?\d+)?)$", re.IGNORECASE)
@@ -46,7 +73,16 @@ def columns(table: "pd.DataFrame", wanted: Sequence[str] = ()) -> list[dict[str,
     """Header of the table: the usual columns, what was asked for, and further ones as they become known."""
     names = [*FIRST, *(name for name in wanted if name not in FIRST), *(name for name in LATER if name in table)]
     known = [(name, COLUMNS[name]) for name in dict.fromkeys(names) if name in COLUMNS]
-    return [{"name": n, "label": SHORT.get(n, c.label), "unit": c.unit, "about": f"{c.label}: {c.about}" if c.about else c.label, "kind": kind(n)} for n, c in known]
+    return [
+        {
+            "name": n,
+            "label": SHORT.get(n, c.label),
+            "unit": c.unit,
+            "about": f"{c.label}: {c.about}" if c.about else c.label,
+            "kind": kind(n),
+        }
+        for n, c in known
+    ]
 
 
 def mask(table: "pd.DataFrame", filters: Mapping[str, str], narrowed: Mapping[str, tuple[float, float]]) -> np.ndarray:
@@ -108,7 +144,9 @@ def page(table: "pd.DataFrame", at: np.ndarray, names: Sequence[str], first: int
     """Cut `count` rows out of the ordered positions, each value as it is shown; None is unknown."""
     part = table.iloc[at[first : first + count]]
     shown = [[_shown(name, value) for value in part[name]] if name in part else [None] * len(part) for name in names]
-    return Page(first=first, rows=[list(row) for row in zip(*shown, strict=True)], ids=[str(name) for name in part["id"]])
+    return Page(
+        first=first, rows=[list(row) for row in zip(*shown, strict=True)], ids=[str(name) for name in part["id"]]
+    )
 
 
 def _shown(name: str, value: Any) -> Any:

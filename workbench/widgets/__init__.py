@@ -12,7 +12,7 @@ _HOMES = {
     "DistributionsPanel": "workbench.widgets.distributions",
 }
 
-__all__ = list(_HOMES)  # noqa: PLE0605 - the names are those of _HOMES
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

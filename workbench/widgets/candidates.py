@@ -44,11 +44,25 @@ class CandidatesPanel(Panel):
         self.table = Table()
         self._at = np.zeros(0, dtype=int)
         self.files = Code(label="Files")
-        self.into = W.Text(value="export", placeholder="folder", layout=W.Layout(width="120px"), tooltip="Folder the export is written to")
+        self.into = W.Text(
+            value="export",
+            placeholder="folder",
+            layout=W.Layout(width="120px"),
+            tooltip="Folder the export is written to",
+        )
         self.lay_out(
             [self.table],
-            [W.HTML("to folder"), self.into, button("Export", "Write CIF, CSV, extxyz and POSCAR files of the chosen rows, or of all, to the folder", self._export, primary=True),
-             button("Download zip", "The same files as one zip for the browser", self._download)],
+            [
+                W.HTML("to folder"),
+                self.into,
+                button(
+                    "Export",
+                    "Write CIF, CSV, extxyz and POSCAR files of the chosen rows, or of all, to the folder",
+                    self._export,
+                    primary=True,
+                ),
+                button("Download zip", "The same files as one zip for the browser", self._download),
+            ],
             [self.files],
         )
         self.table.observe(lambda _: self.refresh(), ["sort", "filters"])
@@ -74,20 +88,35 @@ class CandidatesPanel(Panel):
         with sheet.hold_sync():
             if sheet.columns != columns:
                 sheet.columns = columns
-            sheet.complaint, sheet.total, sheet.all, sheet.summary = complaint, len(self._at), len(data), self._summary()
-            sheet.chips = [[name, f"{view.COLUMNS[name].label} {low:.3g} to {high:.3g}"] for name, (low, high) in self.state.narrowed.items() if name in view.COLUMNS]
+            sheet.complaint, sheet.total, sheet.all, sheet.summary = (
+                complaint,
+                len(self._at),
+                len(data),
+                self._summary(),
+            )
+            sheet.chips = [
+                [name, f"{view.COLUMNS[name].label} {low:.3g} to {high:.3g}"]
+                for name, (low, high) in self.state.narrowed.items()
+                if name in view.COLUMNS
+            ]
             self._send_page()
             self._show_selection()
 
     def _send_page(self) -> None:
         first, count = (max(0, int(n)) for n in self.table.window)
-        page = view.page(self.state.candidates.table, self._at, [c["name"] for c in self.table.columns], first, min(count, 400))
+        page = view.page(
+            self.state.candidates.table, self._at, [c["name"] for c in self.table.columns], first, min(count, 400)
+        )
         self.table.page = {"first": page.first, "rows": page.rows, "ids": page.ids}
 
     def _summary(self) -> str:
         data = self.state.candidates.table
         judged = data[data["sun"].notna()] if "sun" in data else data.head(0)
-        return f"stable, unique and novel: {int(judged['sun'].astype(bool).sum())} of {len(judged)} judged" if len(judged) else ""
+        return (
+            f"stable, unique and novel: {int(judged['sun'].astype(bool).sum())} of {len(judged)} judged"
+            if len(judged)
+            else ""
+        )
 
     @guarded
     def _show_selection(self) -> None:
@@ -115,7 +144,9 @@ class CandidatesPanel(Panel):
         if kind == "choose":
             self.state.chosen = tuple(ids.iloc[self._at].astype(str)) if message.get("all") else ()
         elif kind == "unbrush":
-            self.state.narrowed = {name: pair for name, pair in self.state.narrowed.items() if name != message.get("name")}
+            self.state.narrowed = {
+                name: pair for name, pair in self.state.narrowed.items() if name != message.get("name")
+            }
         elif kind == "step" and len(self._at):
             here = max(self.table.position, 0) if self.table.position >= 0 else -1
             there = min(max(here + int(message.get("by", 0)), 0), len(self._at) - 1)
@@ -126,10 +157,16 @@ class CandidatesPanel(Panel):
 
     @guarded
     def _export(self, _button: Any) -> None:
-        folder = export.write(self._wanted(), export.free_name(Path(self.into.value.strip() or "export")), constraints=self.state.constraints)
+        folder = export.write(
+            self._wanted(),
+            export.free_name(Path(self.into.value.strip() or "export")),
+            constraints=self.state.constraints,
+        )
         self.say(f"Wrote {len(self._wanted().candidates)} crystals to {folder}.", "info")
 
     @guarded
     def _download(self, _button: Any) -> None:
-        self.files.download("crystals.zip", export.archive(self._wanted(), constraints=self.state.constraints), "application/zip")
+        self.files.download(
+            "crystals.zip", export.archive(self._wanted(), constraints=self.state.constraints), "application/zip"
+        )
         self.say(f"Handed {len(self._wanted().candidates)} crystals to the browser as crystals.zip.", "info")

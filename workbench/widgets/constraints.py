@@ -9,8 +9,8 @@ import traitlets
 
 from model.candidates import COLUMNS
 from model.constraints import ConstraintError, Constraints, Target
-from model.statistics import LabelStatistics, Statistics
 from model.elements import UnknownElementError
+from model.statistics import LabelStatistics, Statistics
 from workbench.state import State
 from workbench.views import code
 from workbench.widgets.base import Code, Widget, module
@@ -18,8 +18,15 @@ from workbench.widgets.panel import Panel, button, field, guarded, offer
 from workbench.widgets.periodic_table import PeriodicTable
 
 WELL_KNOWN = 50  # training crystals within reach of a target, below which we warn
-SYSTEMS = (("triclinic", 1, 2), ("monoclinic", 3, 15), ("orthorhombic", 16, 74), ("tetragonal", 75, 142), ("trigonal", 143, 167), ("hexagonal", 168, 194),
-           ("cubic", 195, 230))
+SYSTEMS = (
+    ("triclinic", 1, 2),
+    ("monoclinic", 3, 15),
+    ("orthorhombic", 16, 74),
+    ("tetragonal", 75, 142),
+    ("trigonal", 143, 167),
+    ("hexagonal", 168, 194),
+    ("cubic", 195, 230),
+)
 NOT_SCALAR = frozenset({"chemical_system", "space_group"})
 
 
@@ -54,7 +61,9 @@ class ConstraintsPanel(Panel):
         self._filling = False
         self._make()
         self.code = Code(label="Python and command line that do the same")
-        self._code_button = button("Copy as code", "Show the Python cell and the command line that do the same", self._toggle_code)
+        self._code_button = button(
+            "Copy as code", "Show the Python cell and the command line that do the same", self._toggle_code
+        )
         self.lay_out([self._form()], [self._code_button], [self.code])
         self._fill(self.state.constraints)
         inputs = [self.formula, self.atoms, self.group, self.count, self.steps, self.seed, self.guidance]
@@ -89,13 +98,24 @@ class ConstraintsPanel(Panel):
     def _form(self) -> W.VBox:
         field("Model", self.model, "A shipped model's name, or the folder of your own")
         self.about.add_class("mgb-hint")
-        composition = self._pair(field("Formula", self.formula, "Exactly this composition, times a whole number"),
-                                 field("Atoms in the cell", self.atoms, "A number, a range like 4-12, or empty: as often as in the training data"))
-        symmetry = self._pair(field("Crystal system", self.crystal_system, "Narrows the list of space groups"),
-                              field("Space group", self.group, "Asked of models that listen to it"))
+        composition = self._pair(
+            field("Formula", self.formula, "Exactly this composition, times a whole number"),
+            field(
+                "Atoms in the cell",
+                self.atoms,
+                "A number, a range like 4-12, or empty: as often as in the training data",
+            ),
+        )
+        symmetry = self._pair(
+            field("Crystal system", self.crystal_system, "Narrows the list of space groups"),
+            field("Space group", self.group, "Asked of models that listen to it"),
+        )
         numbers = self._pair(
-            field("Crystals", self.count, "How many to generate"), field("Denoising steps", self.steps, "Fewer is faster, more is better; each asks the network once or more"),
-            field("Guidance", self.guidance, "Strength of the conditions; 0 leaves them out, 2 is the paper's"), field("Seed", self.seed, "The same seed gives the same crystals"))
+            field("Crystals", self.count, "How many to generate"),
+            field("Denoising steps", self.steps, "Fewer is faster, more is better; each asks the network once or more"),
+            field("Guidance", self.guidance, "Strength of the conditions; 0 leaves them out, 2 is the paper's"),
+            field("Seed", self.seed, "The same seed gives the same crystals"),
+        )
         self.targets.add_class("mgb-section")
         numbers.add_class("mgb-section")
         form = W.VBox([self.model, self.about, self.elements, composition, symmetry, self.targets, numbers])
@@ -114,8 +134,10 @@ class ConstraintsPanel(Panel):
             return
         self._filling = True
         try:
-            paint = {s: "exactly" for s in constraints.chemical_system or ()}
-            paint |= {s: "allow" for s in constraints.allowed or () if s not in paint} | {s: "forbid" for s in constraints.excluded}
+            paint = dict.fromkeys(constraints.chemical_system or (), "exactly")
+            paint |= {s: "allow" for s in constraints.allowed or () if s not in paint} | dict.fromkeys(
+                constraints.excluded, "forbid"
+            )
             self.elements.choices = paint
             self.formula.value = constraints.formula or ""
             low_high = constraints.atom_range if constraints.n_atoms is not None else None
@@ -134,7 +156,10 @@ class ConstraintsPanel(Panel):
 
     def _offer_groups(self) -> None:
         span = next(((low, high) for name, low, high in SYSTEMS if name == self.crystal_system.value), (1, 230))
-        options = [("any", 0), *((f"{n}  {symbol}", n) for n, symbol in space_groups().items() if span[0] <= n <= span[1])]
+        options = [
+            ("any", 0),
+            *((f"{n}  {symbol}", n) for n, symbol in space_groups().items() if span[0] <= n <= span[1]),
+        ]
         offer(self.group, options)
 
     # --- reading it -------------------------------------------------------------------------------------------------
@@ -161,17 +186,28 @@ class ConstraintsPanel(Panel):
         """Constraints out of the form. Raises ConstraintError where they contradict each other."""
         exactly, allow = self.elements.of("exactly"), self.elements.of("allow")
         return Constraints(
-            chemical_system=exactly or None, allowed=(allow | exactly) if allow else None, excluded=self.elements.of("forbid"),
-            formula=self.formula.value.strip() or None, space_group=self.group.value or None,
+            chemical_system=exactly or None,
+            allowed=(allow | exactly) if allow else None,
+            excluded=self.elements.of("forbid"),
+            formula=self.formula.value.strip() or None,
+            space_group=self.group.value or None,
             targets={name: Target.of(tuple(pair)) for name, pair in self.targets.targets.items()},
-            n_atoms=parse_atoms(self.atoms.value), count=self.count.value, guidance=self.guidance.value, seed=self.seed.value)
+            n_atoms=parse_atoms(self.atoms.value),
+            count=self.count.value,
+            guidance=self.guidance.value,
+            seed=self.seed.value,
+        )
 
     @guarded
     def _warn(self) -> None:
         """Say what can be asked but hardly answered; show the code again."""
         constraints, model = self.state.constraints, self.state.model
         labels = model.statistics.labels if model is not None else {}
-        warnings = {name: reach(target, labels[name], COLUMNS[name].unit if name in COLUMNS else "") for name, target in constraints.targets.items() if name in labels}
+        warnings = {
+            name: reach(target, labels[name], COLUMNS[name].unit if name in COLUMNS else "")
+            for name, target in constraints.targets.items()
+            if name in labels
+        }
         self.targets.warnings = {name: text for name, text in warnings.items() if text}
         text = rare_size(constraints, model.statistics) if model is not None else ""
         if not text and self.elements.of("exactly") and self.elements.of("allow"):
@@ -202,7 +238,8 @@ class ConstraintsPanel(Panel):
         return thread
 
     def _load(self, name: str) -> None:
-        if not name:
+        if not name or (self.state.model is not None and name == self.state.model_name):
+            self._show_model()
             return
         try:
             from model.checkpoints import load
@@ -226,8 +263,14 @@ class ConstraintsPanel(Panel):
             return
         hears = [p for p in model.properties if p not in NOT_SCALAR]
         listens = [COLUMNS[p].label.lower() if p in COLUMNS else p.replace("_", " ") for p in model.properties]
-        self.about.value = f"listens to {', '.join(listens)}" if listens else "unconditional: elements, formula and atoms are kept exactly; it listens to no property"
-        self.targets.rows = [row(name, model.statistics.labels[name]) for name in hears if name in model.statistics.labels]
+        self.about.value = (
+            f"listens to {', '.join(listens)}"
+            if listens
+            else "unconditional: elements, formula and atoms are kept exactly; it listens to no property"
+        )
+        self.targets.rows = [
+            row(name, model.statistics.labels[name]) for name in hears if name in model.statistics.labels
+        ]
         self.targets.targets = {name: pair for name, pair in self.targets.targets.items() if name in hears}
         for choice in (self.group, self.crystal_system):
             choice.disabled = "space_group" not in model.properties
@@ -262,8 +305,14 @@ def parse_atoms(text: str) -> int | tuple[int, int] | None:
 def row(name: str, taught: LabelStatistics) -> dict[str, Any]:
     """A property as the target widget draws it."""
     column = COLUMNS.get(name)
-    return {"name": name, "label": column.label if column else name.replace("_", " "), "unit": column.unit if column else "",
-            "about": f"{taught.n:,} training crystals, {taught.low:.3g} to {taught.high:.3g}", "edges": taught.edges.tolist(), "counts": list(taught.counts)}
+    return {
+        "name": name,
+        "label": column.label if column else name.replace("_", " "),
+        "unit": column.unit if column else "",
+        "about": f"{taught.n:,} training crystals, {taught.low:.3g} to {taught.high:.3g}",
+        "edges": taught.edges.tolist(),
+        "counts": list(taught.counts),
+    }
 
 
 def reach(target: Target, taught: LabelStatistics, unit: str = "") -> str:
@@ -283,7 +332,8 @@ def reach(target: Target, taught: LabelStatistics, unit: str = "") -> str:
         end, value = ("highest", taught.high) if target.low > taught.high else ("lowest", taught.low)
         return f"Beyond the data: the {end} taught value is {value:.3g}{unit}, {far:.3g}{unit} away. {said}."
     middle = (target.low + target.high) / 2
-    return f"{said}; it is {abs(middle - taught.mean) / (taught.std or 1):.1f} standard deviations from their mean of {taught.mean:.3g}{unit}."
+    away = abs(middle - taught.mean) / (taught.std or 1)
+    return f"{said}; it is {away:.1f} standard deviations from their mean of {taught.mean:.3g}{unit}."
 
 
 def rare_size(constraints: Constraints, taught: Statistics) -> str:
@@ -295,5 +345,11 @@ def rare_size(constraints: Constraints, taught: Statistics) -> str:
     if any(low <= size <= high for size in sizes):
         return ""
     asked = str(low) if low == high else f"{low} to {high}"
-    have = f"those there have {', '.join(str(n) for n in sorted(sizes)[:12])}" if sizes else "there is none of that group at all"
-    return f"No training crystal of space group {constraints.space_group} has {asked} atoms in its primitive cell; {have}."
+    have = (
+        f"those there have {', '.join(str(n) for n in sorted(sizes)[:12])}"
+        if sizes
+        else "there is none of that group at all"
+    )
+    return (
+        f"No training crystal of space group {constraints.space_group} has {asked} atoms in its primitive cell; {have}."
+    )

@@ -26,8 +26,16 @@ class DistributionsPanel(Panel):
         super().__init__(state)
         self.add_class("mgb-flush")
         self.plot = Plot(inks=style.INKS, label="Distribution")
-        self.quantity = W.Dropdown(options=[("Energy above hull", "energy_above_hull")], layout=W.Layout(width="172px"), tooltip="Quantity along the x axis")
-        self.against = W.Dropdown(options=[("as density", "")], layout=W.Layout(width="136px"), tooltip="What it is drawn against: its density, or a second quantity with the Pareto front")
+        self.quantity = W.Dropdown(
+            options=[("Energy above hull", "energy_above_hull")],
+            layout=W.Layout(width="172px"),
+            tooltip="Quantity along the x axis",
+        )
+        self.against = W.Dropdown(
+            options=[("as density", "")],
+            layout=W.Layout(width="136px"),
+            tooltip="What it is drawn against: its density, or a second quantity with the Pareto front",
+        )
         self.lay_out([self.plot], [self.quantity, self.against])
         self.plot.observe(self._brush, "brushed")
         self.plot.observe(self._select, "clicked")
@@ -41,7 +49,10 @@ class DistributionsPanel(Panel):
         names = distributions.quantities(self.state.candidates, self.state.constraints.targets)
         plain = [(style.title(name).split(" (")[0], name) for name in names]
         offer(self.quantity, [*plain, ("Elements", ELEMENTS), ("Space groups", GROUPS)])
-        offer(self.against, [("as density", ""), *((f"against {name[:1].lower()}{name[1:]}", value) for name, value in plain)])
+        offer(
+            self.against,
+            [("as density", ""), *((f"against {name[:1].lower()}{name[1:]}", value) for name, value in plain)],
+        )
 
     @guarded
     def draw(self) -> None:
@@ -53,14 +64,23 @@ class DistributionsPanel(Panel):
     def figure(self) -> "Figure":
         """The chosen picture, as notebooks show it."""
         state, column = self.state, self.quantity.value
-        special = {ELEMENTS: partial(distributions.elements, state.candidates, cells()), GROUPS: partial(distributions.space_groups, state.candidates)}
+        special = {
+            ELEMENTS: partial(distributions.elements, state.candidates, cells()),
+            GROUPS: partial(distributions.space_groups, state.candidates),
+        }
         if column in special:
             return special[column]()
         if self.against.value and self.against.value != column:
             return distributions.pair(state.candidates, column, self.against.value, selected=state.selection)
         taught = state.model.statistics.labels.get(column) if state.model is not None else None
-        return distributions.distribution(state.candidates, column, taught=taught, target=state.constraints.targets.get(column), selected=state.selection,
-                                          brush=state.narrowed.get(column))
+        return distributions.distribution(
+            state.candidates,
+            column,
+            taught=taught,
+            target=state.constraints.targets.get(column),
+            selected=state.selection,
+            brush=state.narrowed.get(column),
+        )
 
     @guarded
     def _brush(self, change: dict) -> None:

@@ -15,8 +15,14 @@ from workbench.widgets.base import Widget, module
 from workbench.widgets.panel import Panel, button, guarded
 
 SAID = {
-    "idle": "Ready", "loading": "Loading", "generating": "Generating", "judging": "All generated; judging", "cancelling": "Stopping at the next step",
-    "cancelled": "Cancelled; what was finished is kept", "failed": "Stopped by an error; what was finished is kept", "done": "Done",
+    "idle": "Ready",
+    "loading": "Loading",
+    "generating": "Generating",
+    "judging": "All generated; judging",
+    "cancelling": "Stopping at the next step",
+    "cancelled": "Cancelled; what was finished is kept",
+    "failed": "Stopped by an error; what was finished is kept",
+    "done": "Done",
 }
 Begin = Callable[[State, Constraints], Run]
 
@@ -30,7 +36,7 @@ class ProgressView(Widget):
 
 
 class GeneratePanel(Panel):
-    """Starts and stops runs; `begin` makes a Run out of the constraints and is replaced in tests and by other methods."""
+    """Starts and stops runs; `begin` makes a Run out of the constraints and may be any other way."""
 
     name, heading = "generate", "Generate"
 
@@ -40,7 +46,9 @@ class GeneratePanel(Panel):
             from workbench.methods import begin
         self.begin = begin
         self.progress = ProgressView()
-        self.start = button("Generate", "Make crystals that meet the constraints; the table is cleared first", self._start, primary=True)
+        self.start = button(
+            "Generate", "Make crystals that meet the constraints; the table is cleared first", self._start, primary=True
+        )
         self.cancel = button("Cancel", "Stop at the next step; finished crystals are kept", self._cancel)
         self.resume = button("Resume", "Make and judge what is still missing", self._resume)
         buttons = W.HBox([self.start, self.cancel, self.resume])
@@ -89,8 +97,17 @@ class GeneratePanel(Panel):
         self.cancel.disabled = not run.busy or run.phase == "cancelling"
         self.resume.disabled = run.phase not in {"cancelled", "failed"} or run.judged >= run.wanted
         self.progress.run = {
-            "phase": run.phase, "wanted": run.wanted, "made": run.made, "judged": run.judged, "step": run.step, "steps": run.steps, "under_way": run.under_way,
-            "judging": run.judging, "left": run.left, "says": self._sentence(run)}
+            "phase": run.phase,
+            "wanted": run.wanted,
+            "made": run.made,
+            "judged": run.judged,
+            "step": run.step,
+            "steps": run.steps,
+            "under_way": run.under_way,
+            "judging": run.judging,
+            "left": run.left,
+            "says": self._sentence(run),
+        }
         self.set_aside(f"{run.under_way} at a time on {_device()}" if run.under_way else "")
         if run.failure and self.notice.details != run.traceback:
             self.say(run.failure, "error", run.traceback)

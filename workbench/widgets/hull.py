@@ -36,7 +36,9 @@ class HullPanel(Panel):
         asked = [self.state.constraints.required] if len(self.state.constraints.required) > 1 else []
         table = self.state.candidates.table
         found = table["chemical_system"].dropna().astype(str).value_counts().index if "chemical_system" in table else []
-        names = list(dict.fromkeys(["-".join(sorted(s)) for s in asked] + [s for s in found if 2 <= s.count("-") + 1 <= 4]))[:200]
+        names = list(
+            dict.fromkeys(["-".join(sorted(s)) for s in asked] + [s for s in found if 2 <= s.count("-") + 1 <= 4])
+        )[:200]
         if [value for _, value in self.system.options] != names:
             offer(self.system, [(name, name) for name in names] or NONE)
 
@@ -44,20 +46,29 @@ class HullPanel(Panel):
     def draw(self) -> None:
         """Draw the diagram of the chosen system."""
         if not self.system.value:
-            self._hang(style.says("Choose two to four elements", "The hull of their chemical system is drawn here."), "")
+            self._hang(
+                style.says("Choose two to four elements", "The hull of their chemical system is drawn here."), ""
+            )
         elif self.state.reference is None:
             self._hang(style.says("No reference yet", "Known phases are being read."), "")
         else:
             elements = self.system.value.split("-")
             phases = self.phases(elements)
-            few = f", only {len(phases)} known phases: stable is claimed easily" if len(phases) < WELL_COVERED else f", {len(phases)} known phases"
+            few = (
+                f", only {len(phases)} known phases: stable is claimed easily"
+                if len(phases) < WELL_COVERED
+                else f", {len(phases)} known phases"
+            )
             self._hang(hull(self.state.candidates, phases, elements, self.state.selection), self.system.value + few)
 
     def phases(self, elements: list[str]) -> list[Phase]:
         """Known phases of the system and its subsystems, without the elements themselves."""
         known = self.state.reference.hull.entries(elements)
         known = known[known["kind"] != "element"]
-        return [Phase(formula, float(energy)) for formula, energy in zip(known["formula"], known["formation_energy"], strict=True)]
+        return [
+            Phase(formula, float(energy))
+            for formula, energy in zip(known["formula"], known["formation_energy"], strict=True)
+        ]
 
     def _hang(self, figure: Any, aside: str) -> None:
         self.set_aside(aside)

@@ -43,9 +43,22 @@ class StructurePanel(Panel):
         self.facts = W.HTML()
         self.facts.add_class("mgb-facts")
         self.size = W.Dropdown(options=SIZES, value=2, layout=W.Layout(width="96px"), tooltip="Supercell")
-        self.shown = {name: W.ToggleButton(value=on, description=text, tooltip=f"Show {text.lower()}", layout=W.Layout(width="auto"))
-                      for name, text, on in (("bonds", "Bonds", True), ("polyhedra", "Polyhedra", False), ("unit_cell", "Cell", True))}
-        tools = [self.size, *self.shown.values(), button("PNG", "Save the picture as PNG", self._photograph), button("CIF", "Save the crystal as CIF with its space group", self._cif)]
+        self.shown = {
+            name: W.ToggleButton(
+                value=on, description=text, tooltip=f"Show {text.lower()}", layout=W.Layout(width="auto")
+            )
+            for name, text, on in (
+                ("bonds", "Bonds", True),
+                ("polyhedra", "Polyhedra", False),
+                ("unit_cell", "Cell", True),
+            )
+        }
+        tools = [
+            self.size,
+            *self.shown.values(),
+            button("PNG", "Save the picture as PNG", self._photograph),
+            button("CIF", "Save the crystal as CIF with its space group", self._cif),
+        ]
         self.lay_out([self.scenes], tools, [self.facts, self.files])
         self._drawn: tuple[Any, ...] = ()
         self._wanted: tuple[Any, ...] = ()
@@ -57,7 +70,7 @@ class StructurePanel(Panel):
         self.scenes.observe(self._save_image, "image")
         self.state.watch(self._ask, "selection", "relaxed")
 
-    # --- drawing: in a thread of its own, the latest wish first, so that clicks never wait for bonds --------------------
+    # --- drawing: in a thread of its own, the latest wish first, so clicks never wait for bonds --------------------
 
     def _ask(self) -> None:
         crystals = self.crystals()
@@ -129,7 +142,9 @@ class StructurePanel(Panel):
     @guarded
     def _save_image(self, change: dict) -> None:
         if change["new"].startswith("data:image/png;base64,"):
-            self.files.download(f"{self.state.selection}.png", base64.b64decode(change["new"].split(",", 1)[1]), "image/png")
+            self.files.download(
+                f"{self.state.selection}.png", base64.b64decode(change["new"].split(",", 1)[1]), "image/png"
+            )
 
     @guarded
     def _cif(self, _button: Any) -> None:
@@ -140,13 +155,20 @@ class StructurePanel(Panel):
             raise ValueError("Select a crystal first; then its CIF can be saved.")
         title, last = crystals[-1]
         suffix = "-relaxed" if title == "Relaxed" else ""
-        self.files.download(f"{self.state.selection}{suffix}.cif", cif_text(to_structures(last)[0]).encode(), "chemical/x-cif")
+        self.files.download(
+            f"{self.state.selection}{suffix}.cif", cif_text(to_structures(last)[0]).encode(), "chemical/x-cif"
+        )
 
 
 def _facts(title: str, structure: Any, found: dict[str, Any]) -> str:
     a, b, c = structure.lattice.abc
     angles = ", ".join(f"{x:.1f}" for x in structure.lattice.angles)
     sites = ", ".join(f"{symbol} {letter}" for symbol, letter in found.get("wyckoff", ()))
-    parts = [f"<b>{structure.composition.reduced_formula}</b> {title.lower()}", f"{found['system']}, {sites}" if found else "no symmetry found",
-             f"{a:.3f}, {b:.3f}, {c:.3f} Å", f"{angles}°", f"{structure.volume:.1f} Å³"]
+    parts = [
+        f"<b>{structure.composition.reduced_formula}</b> {title.lower()}",
+        f"{found['system']}, {sites}" if found else "no symmetry found",
+        f"{a:.3f}, {b:.3f}, {c:.3f} Å",
+        f"{angles}°",
+        f"{structure.volume:.1f} Å³",
+    ]
     return "<div>" + "<br>".join([" · ".join(parts[:2]), " · ".join(parts[2:])]) + "</div>"
