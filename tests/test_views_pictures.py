@@ -147,14 +147,13 @@ def test_the_scene_is_a_supercell_with_one_radius_and_a_colour_an_element():
     json.dumps(scene)
 
 
-@pytest.mark.parametrize("name", ["one_atom", "flat_cell", "left_handed"])
+@pytest.mark.parametrize("name", ["one_atom.cif", "flat_cell.cif", "left_handed.vasp", "overlapping_atoms.cif", "long_cell.cif"])
 def test_awkward_crystals_are_drawn(name, awkward):
     from model.io import read_crystals
 
-    found = [file for file in awkward.glob("*.cif") if file.stem == name]
-    if not found:
-        pytest.skip(f"tests/crystals holds no {name}.cif")
-    for one in read_crystals(found[0]).structures:
+    found = read_crystals(awkward / name).structures
+    assert found
+    for one in found:
         assert _atoms(structure.scene(one))
 
 

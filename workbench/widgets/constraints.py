@@ -33,12 +33,12 @@ NOT_SCALAR = frozenset({"chemical_system", "space_group"})
 @cache
 def space_groups() -> dict[int, str]:
     """Short international symbol of each of the 230 groups."""
-    import spglib
+    import moyopy
 
     symbols: dict[int, str] = {}
-    for hall in range(1, 531):
-        kind = spglib.get_spacegroup_type(hall)
-        symbols.setdefault(kind.number, kind.international_short)
+    for hall in range(1, 531):  # the settings of the International Tables, the standard one of each group first
+        setting = moyopy.HallSymbolEntry(hall)
+        symbols.setdefault(setting.number, setting.hm_short.replace(" ", ""))
     return symbols
 
 
