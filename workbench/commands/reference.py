@@ -22,12 +22,11 @@ def build(
     workers: Annotated[int, typer.Option(help="Processes that read side by side.")] = os.cpu_count() or 1,
 ) -> None:
     """Make a reference with structures: then the matcher has the last word, and nearest known crystals can be drawn."""
-    from concurrent.futures import ProcessPoolExecutor
-
     from model.evaluation import reference
+    from model.execution import processes
 
     try:
-        with bar() as watch, ProcessPoolExecutor(max(1, workers)) as executor:
+        with bar() as watch, processes(workers) as executor:
             made = reference.Reference.build(files, out, name=name, executor=executor, watch=watch)
     except (ValueError, OSError) as error:
         raise fail(str(error)) from error
