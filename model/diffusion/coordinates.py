@@ -38,13 +38,16 @@ class WrappedNoise(Noise):
         return torch.ones_like(t)
 
     def std(self, t: Time, n_atoms: Counts) -> Time:
-        """Fractional; 0 at time 0."""
-        sigma = self.sigma_min * (self.sigma_max / self.sigma_min) ** t
-        return torch.where(t > 0, sigma * n_atoms.to(t) ** (-1 / 3), torch.zeros_like(t))
+        """Fractional. The schedule ends at σ_min; a walk's last step, to time 0, goes on to no noise at all."""
+        return self.sigma_min * (self.sigma_max / self.sigma_min) ** t * n_atoms.to(t) ** (-1 / 3)
+
+    def left(self, t: Time, n_atoms: Counts) -> Time:
+        """Noise that is left at time t: none at 0 (section 6.3)."""
+        return torch.where(t > 0, self.std(t, n_atoms), torch.zeros_like(t))
 
     def corrupt(self, clean: Tensor, z: Tensor, t: Time, n_atoms: Counts) -> Tensor:
         """Moved by noise and wrapped."""
-        return wrapped(clean + self._atoms(self.std(t, n_atoms), n_atoms) * z)
+        return wrapped(clean + self._atoms(self.left(t, n_atoms), n_atoms) * z)
 
     def prior(self, z: Tensor, n_atoms: Counts) -> Tensor:
         """A wrapped normal around the origin, so wide that it is uniform (section 2.1)."""
@@ -63,7 +66,7 @@ class WrappedNoise(Noise):
 
     def step(self, noisy: Tensor, answer: Tensor, t: Time, s: Time, z: Tensor, n_atoms: Counts, eta: float) -> Tensor:
         """x_s = x_t + (σ_t − kept σ_s) answer + fresh σ_s z, wrapped (section 6.3)."""
-        now, then = self.std(t, n_atoms), self.std(s, n_atoms)
+        now, then = self.std(t, n_atoms), self.left(s, n_atoms)
         kept, fresh = ancestral_split(then / now, eta)
         towards, shake = (self._atoms(v, n_atoms) for v in (now - kept * then, fresh * then))
         return wrapped(noisy + towards * answer + shake * z)

@@ -23,7 +23,7 @@ class Noise(ABC):
 
     @abstractmethod
     def std(self, t: Time, n_atoms: Counts) -> Time:
-        """Standard deviation of the noise; 0 at time 0."""
+        """Standard deviation of the noise."""
 
     @abstractmethod
     def corrupt(self, clean: Tensor, z: Tensor, t: Time, n_atoms: Counts) -> Tensor:

@@ -125,7 +125,7 @@ def _extrapolated(
         return plan.scheme.extrapolate * 0.5 * (kappa(at) - kappa(to)) / (kappa(then) - kappa(at))
 
     lattice = plan.diffusion.lattice
-    of_frac = weight(lambda t: plan.diffusion.coordinates.std(t, n)).repeat_interleave(n)[:, None]
+    of_frac = weight(lambda t: plan.diffusion.coordinates.left(t, n)).repeat_interleave(n)[:, None]
     of_cell = weight(lambda t: lattice.std(t, n) / lattice.alpha(t))[:, None, None]
     return Prediction(
         frac=answer.frac + of_frac * (answer.frac - before.frac),
