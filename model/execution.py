@@ -66,6 +66,25 @@ def spread(
         yield result
 
 
+def processes(workers: int) -> Executor:
+    """An executor of so many processes with one thread each; `INLINE` for one. Use it in a `with` statement.
+
+    They start afresh: a process copied while torch computes on several threads would wait for them for ever.
+    """
+    if workers <= 1:
+        return INLINE
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread)
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
 def dask_executor(address: str | None = None) -> Executor:
     """An executor on a Dask cluster (a local one without an address)."""
     try:

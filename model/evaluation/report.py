@@ -3,15 +3,13 @@
 import json
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.evaluation.evaluate import Evaluation, evaluate
 from model.evaluation.reference import Reference
 from model.evaluation.scorecard import Scorecard
-from model.execution import INLINE, Watch, silent
+from model.execution import Watch, processes, silent
 from model.relax.potential import Potential
 
 if TYPE_CHECKING:
@@ -37,7 +35,7 @@ def judge_folder(
     Files that should have been crystals and could not be read count as made and not judged.
     """
     lost = {name: reason for name, reason in reading.skipped if _meant_as_crystal(name)}
-    with ProcessPoolExecutor(workers) if workers > 1 else nullcontext(INLINE) as executor:
+    with processes(workers) as executor:
         evaluation = evaluate(
             reading.crystals, potential=potential, reference=reference, ids=reading.ids, relax=relax, fmax=fmax,
             steps=steps, missing=lost, executor=executor, watch=watch,

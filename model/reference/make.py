@@ -6,8 +6,8 @@ that the others can test them; fingerprints of all crystals. No structure is kep
 
 import argparse
 import json
+import os
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from model.evaluation.build import build, gather
 from model.evaluation.elemental import Fit, fit
 from model.evaluation.hull import HullTable
 from model.evaluation.reference import ELEMENTS, FORMAT, HULL, MANIFEST
-from model.execution import Progress
+from model.execution import Progress, processes
 from model.io import from_structures, parse_cif
 from model.relax.chgnet import CHGNetPotential
 
@@ -42,7 +42,7 @@ def main() -> None:
     asked = parser.parse_args()
     hull = HullTable.of(_hull_table(asked.data / FORMATION))
     found = fit_chgnet(asked.data / CRYSTALS[0], asked.crystals)
-    with ProcessPoolExecutor() as executor, tqdm(unit=" crystals") as bar:
+    with processes(os.cpu_count() or 1) as executor, tqdm(unit=" crystals") as bar:
 
         def watch(progress: Progress) -> None:
             bar.total = progress.total

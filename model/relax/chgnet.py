@@ -4,21 +4,21 @@ CHGNet's own converter makes one Python object an edge; here the same edges and 
 forces and stress out of one backward pass. Source of the network: Deng et al., Nat. Mach. Intell. 5, 1031 (2023).
 """
 
-import io
-from contextlib import redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from model.crystals import Crystals
+from model.relax.chgnet_network import Featurised, Network
 from model.relax.potential import PotentialError, Reading, join, silence
 from model.shapes import Float, Int
 
 _WEIGHTS = "pretrained/0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar"
-_COSTLIEST = 2_000_000  # edges and angles one crystal may have: about 8 GB with their gradients
+_COSTLIEST = 500_000  # edges and angles one crystal may have: some 4 GB with their gradients
 _REACH = 64  # images to either side that are still searched: a flatter cell is no crystal
 
 
@@ -53,7 +53,7 @@ class CHGNetPotential:
 
     name = "CHGNet 0.3.0"
 
-    def __init__(self, device: str = "cpu", *, budget: int = 400_000) -> None:
+    def __init__(self, device: str = "cpu", *, budget: int = 100_000) -> None:
         self.device, self.budget = device, budget
         self._network = _load(device)
 
@@ -70,7 +70,7 @@ class CHGNetPotential:
 
     def _edges(self, crystal: Crystals) -> Edges | str:
         """Edges of one crystal, or the reason why it has none that the network understands."""
-        cutoff = float(self._network.graph_converter.atom_graph_cutoff)
+        cutoff = self._network.long
         if trouble := _unreadable(crystal, cutoff):
             return trouble
         edges = neighbours(crystal, cutoff)
@@ -86,31 +86,25 @@ class CHGNetPotential:
         starts = np.cumsum([0, *crystals.n_atoms.tolist()])
         joined = Edges(*(np.concatenate(column) for column in zip(
             *(e.shifted(start) for e, start in zip(edges, starts, strict=False)), strict=True)))
-        graph = pair(joined, float(self._network.graph_converter.bond_graph_cutoff))
-        batch, cart, strain = self._featurise(crystals, graph)
-        answer = self._network._compute(batch, compute_magmom=True)  # noqa: SLF001 - the batch is made here, faster
-        energy = answer["e"] * crystals.n_atoms.to(self.device)
+        batch, cart, strain = self._featurise(crystals, pair(joined, self._network.short))
+        energy, moments = self._network(batch)
         slope = torch.autograd.grad(energy.sum(), [cart, strain])
         volume = torch.linalg.det(crystals.cell.double()).abs()
-        stress = slope[1].detach().cpu().double() / volume[:, None, None]
+        stress = slope[1].cpu().double() / volume[:, None, None]
         return Reading(
-            energy=(energy.detach().cpu().double() + self._composition(crystals)),
-            forces=-slope[0].detach().cpu().double(),
+            energy=energy.detach().cpu().double() + self._composition(crystals),
+            forces=-slope[0].cpu().double(),
             stress=(stress + stress.mT) / 2,
-            moments=torch.cat(answer["m"]).detach().cpu().double(),
+            moments=moments.detach().cpu().double(),
         )
 
     def _composition(self, crystals: Crystals) -> Float[Tensor, " batch"]:
         """The part of the energy that only the composition decides, in eV."""
-        weights = self._network.composition_model.fc.weight.detach().cpu().double()[0]
-        return torch.zeros(len(crystals), dtype=torch.float64).index_add_(
-            0, crystals.owner, weights[crystals.numbers - 1]
-        )
+        each = self._network.weights["composition_model.fc.weight"].cpu().double()[0][crystals.numbers - 1]
+        return torch.zeros(len(crystals), dtype=torch.float64).index_add_(0, crystals.owner, each)
 
-    def _featurise(self, crystals: Crystals, graph: Graph) -> tuple[Any, Tensor, Tensor]:
-        """CHGNet's input, with the positions and the strain that its answer is differentiated by."""
-        from chgnet.model.model import BatchedGraph
-
+    def _featurise(self, crystals: Crystals, graph: Graph) -> tuple[Featurised, Tensor, Tensor]:
+        """What the network reads, with the positions and the strain that its answer is differentiated by."""
         put = {"device": self.device}
         owner = crystals.owner.to(**put)
         strain = torch.zeros(len(crystals), 3, 3, **put, requires_grad=True)
@@ -124,23 +118,13 @@ class CHGNetPotential:
         image = torch.from_numpy(edges.image).to(dtype=torch.float32, **put)
         vector = cart[center] - cart[neighbor] - torch.einsum("ni,nij->nj", image, cell[owner[center]])
         length = vector.norm(dim=1)
-        network = self._network
-        radial = network.bond_basis_expansion
         left, right = torch.from_numpy(graph.angles).to(**put).unbind(1)
-        vector = vector / length[:, None]
-        batch = BatchedGraph(
-            atomic_numbers=crystals.numbers.to(dtype=torch.int32, **put),
-            bond_bases_ag=radial.rbf_expansion_ag(length[first]),
-            bond_bases_bg=radial.rbf_expansion_bg(length[first]),
-            angle_bases=network.angle_basis_expansion(vector[left], vector[right]) if len(left) else torch.empty(0),
-            batched_atom_graph=torch.stack([center, neighbor], 1),
-            batched_bond_graph=torch.stack([center[left], bond[left], bond[right]], 1),
-            atom_owners=owner,
-            directed2undirected=bond,
-            atom_positions=[cart],
-            strains=[strain],
-            volumes=[],
-        )
+        unit = vector / length[:, None]
+        batch = Featurised(
+            species=crystals.numbers.to(**put), owner=owner, crystals=len(crystals),
+            center=center, neighbor=neighbor, bond=bond, length=length[first],
+            apex=center[left], left=bond[left], right=bond[right], cosine=(unit[left] * unit[right]).sum(1),
+        )  # fmt: skip
         return batch, cart, strain
 
 
@@ -224,18 +208,15 @@ def _unreadable(crystal: Crystals, cutoff: float) -> str:
     return ""
 
 
-def _load(device: str) -> Any:
+def _load(device: str) -> Network:
     """The network, its weights read as numbers only."""
-    try:
-        import chgnet
-        from chgnet.model import CHGNet
-    except ImportError as error:
-        raise ImportError("Relaxing with CHGNet needs chgnet: pip install chgnet") from error
-    path = Path(chgnet.__file__).parent / _WEIGHTS
+    found = find_spec("chgnet")
+    if found is None or not found.submodule_search_locations:
+        raise ImportError("Relaxing with CHGNet needs its weights, which lie in its wheel: pip install chgnet")
+    path = Path(found.submodule_search_locations[0]) / _WEIGHTS
     if not path.exists():
         raise PotentialError(f"CHGNet's weights are not at {path}; install chgnet 0.4 anew.")
     state = torch.load(path, map_location="cpu", weights_only=True)["model"]
-    with redirect_stdout(io.StringIO()):  # its constructor prints
-        network = CHGNet(**state["model_args"], mlp_out_bias=False, version="0.3.0")
-    network.load_state_dict(state["state_dict"])
-    return network.requires_grad_(False).eval().to(device)
+    asked = state["model_args"]
+    long, short = float(asked["atom_graph_cutoff"]), float(asked["bond_graph_cutoff"])
+    return Network(state["state_dict"], long, short, asked["cutoff_coeff"], device)
