@@ -2,6 +2,8 @@
 
 import json
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,7 +81,7 @@ class _Toolkit:
         from monty.json import MSONable
 
         had = {name: MSONable.__dict__.get(name) for name in ("_ipython_display_", "_repr_mimebundle_")}
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _no_dash_comm():
             warnings.simplefilter("ignore")
             import crystal_toolkit  # noqa: F401 - puts get_scene onto pymatgen's classes
             from crystal_toolkit.core.legend import Legend
@@ -88,6 +90,23 @@ class _Toolkit:
             if value is None and name in MSONable.__dict__:
                 delattr(MSONable, name)
         self.Legend = Legend
+
+
+@contextmanager
+def _no_dash_comm() -> Iterator[None]:
+    """Dash opens a channel to the page on import, which JupyterLab answers with an error: give it one that ends here."""
+    import comm
+
+    real = comm.create_comm
+
+    def create(*args: Any, **kwargs: Any) -> Any:
+        return comm.DummyComm(*args, **kwargs) if kwargs.get("target_name") == "dash" else real(*args, **kwargs)
+
+    comm.create_comm = create
+    try:
+        yield
+    finally:
+        comm.create_comm = real
 
 
 _LOADED: list[_Toolkit] = []

@@ -79,7 +79,7 @@ function render({ model, el }) {
       const id = ids[i];
       const box = h("input", { type: "checkbox", "aria-label": `Choose ${id}`, onchange: (event) => choose(id, event.target.checked), onclick: (event) => event.stopPropagation() });
       box.checked = chosen.has(id);
-      return h("tr", { "data-id": id, "aria-selected": String(id === selected), "aria-rowindex": first + i + 1, tabindex: "-1", onclick: () => write(model, { selected: id }) },
+      return h("tr", { "data-id": id, "aria-selected": String(id === selected), "aria-rowindex": first + i + 1, onclick: () => { grid.focus({ preventScroll: true }); write(model, { selected: id }); } },
         h("td", { class: "choose" }, box), ...columns.map((column, j) => cell(column, values[j])));
     });
     const below = Math.max(0, total - first - rows.length) * ROW;
