@@ -104,7 +104,8 @@ def _pairs(crystals: Crystals, cutoff: float, most_images: int) -> tuple[Tensor,
     offset = offset - reach[crystal]
     cart = torch.bmm(crystals.frac[:, None], crystals.cell[crystals.owner]).squeeze(1)
     shift = torch.bmm(offset.to(cart)[:, None], crystals.cell[crystal]).squeeze(1)
-    return centre, neighbour, offset, cart[neighbour] + shift - cart[centre]
+    # in this order, so that an atom's images at ±k are exactly as far away and the cut never depends on rounding
+    return centre, neighbour, offset, (cart[neighbour] - cart[centre]) + shift
 
 
 def _among_nearest(centre: Tensor, squared: Tensor, most: int, atoms: int) -> Tensor:
