@@ -130,9 +130,10 @@ class Nearest:
     matches: bool | None
 
 
-# With fingerprints alone: of 2,016 pairs of known polymorphs with equally many atoms in their primitive cells, of the
-# pairs closer than CLOSE the matcher calls most the same, of those beyond FAR next to none. Between them it is open.
-CLOSE, FAR = 0.03, 0.10
+# With fingerprints alone: of 2,016 pairs of known polymorphs with equally many atoms in their primitive cells the matcher
+# calls 83 % of those closer than CLOSE the same, and 1.7 % of those beyond FAR. Of 160 known crystals relaxed with
+# CHGNet, 91 % stayed within CLOSE of themselves and 99 % within FAR. Between the two it is left open.
+CLOSE, FAR = 0.03, 0.08
 
 
 def nearest(one: Probe, known: KnownCrystals, matcher: Matcher) -> Nearest | None:
