@@ -118,12 +118,15 @@ class CHGNetPotential:
         image = torch.from_numpy(edges.image).to(dtype=torch.float32, **put)
         vector = cart[center] - cart[neighbor] - torch.einsum("ni,nij->nj", image, cell[owner[center]])
         length = vector.norm(dim=1)
+        short, sides = np.unique(graph.bond[graph.angles], return_inverse=True)
         left, right = torch.from_numpy(graph.angles).to(**put).unbind(1)
+        left_bond, right_bond = torch.from_numpy(sides.reshape(-1, 2)).to(**put).unbind(1)
         unit = vector / length[:, None]
         batch = Featurised(
             species=crystals.numbers.to(**put), owner=owner, crystals=len(crystals),
             center=center, neighbor=neighbor, bond=bond, length=length[first],
-            apex=center[left], left=bond[left], right=bond[right], cosine=(unit[left] * unit[right]).sum(1),
+            short=torch.from_numpy(short).to(**put), apex=center[left], left=left_bond, right=right_bond,
+            cosine=(unit[left] * unit[right]).sum(1),
         )  # fmt: skip
         return batch, cart, strain
 

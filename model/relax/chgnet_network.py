@@ -2,8 +2,8 @@
 
 CHGNet puts what two atoms and their bond know side by side, edge by edge, and multiplies by one matrix. That product
 splits into one for the atoms, one for the bonds and one for the angles, each taken once and only then looked up by
-edge. The last angle layer, whose answer nobody reads, is left out. Source: Deng et al., Nat. Mach. Intell. 5, 1031
-(2023).
+edge. Only the short bonds, which meet at angles, ever change; the others stay a linear image of their radial basis. The
+last angle layer, whose answer nobody reads, is left out. Source: Deng et al., Nat. Mach. Intell. 5, 1031 (2023).
 """
 
 import math
@@ -29,7 +29,8 @@ class Featurised(NamedTuple):
     center: Int[Tensor, " edges"]
     neighbor: Int[Tensor, " edges"]
     bond: Int[Tensor, " edges"]
-    apex: Int[Tensor, " angles"]  # the atom and the two bonds of each angle
+    short: Int[Tensor, " short"]  # the bonds that meet at angles
+    apex: Int[Tensor, " angles"]  # the atom of each angle, and its two bonds counted among the short ones
     left: Int[Tensor, " angles"]
     right: Int[Tensor, " angles"]
     length: Float[Tensor, " bonds"]
@@ -43,6 +44,8 @@ class Network:
         self.weights = {name: weight.to(device).contiguous() for name, weight in weights.items()}
         self.long, self.short, self.smoothness = long, short, smoothness
         self.atom_layers = [self._gate(f"atom_conv_layers.{k}.twoBody_atom", "0") for k in range(LAYERS)]
+        embedding = self.weights["bond_embedding.weight"].T
+        self.far_parts = [embedding @ gate.parts[1] for gate in self.atom_layers]  # from the radial basis at once
         self.bond_layers = [self._gate(f"bond_conv_layers.{k}.twoBody_bond", "0") for k in range(LAYERS - 1)]
         # the last angle layer's answer is read by nothing
         self.angle_layers = [self._gate(f"angle_layers.{k}.twoBody_bond", "1") for k in range(LAYERS - 2)]
@@ -52,43 +55,49 @@ class Network:
         w = self.weights
         atoms = w["atom_embedding.embedding.weight"][batch.species - 1]
         far = self._bessel(batch.length, "ag", self.long)
-        near = self._bessel(batch.length, "bg", self.short)
-        bonds = far @ w["bond_embedding.weight"].T
+        near = self._bessel(batch.length[batch.short], "bg", self.short)
         reach = (far @ w["bond_weights_ag.weight"].T)[batch.bond]
         close = near @ w["bond_weights_bg.weight"].T
         close = close[batch.left] * close[batch.right]
+        start = far[batch.short] @ w["bond_embedding.weight"].T
+        gain = torch.zeros_like(start)  # what the short bonds have learned on top
         angles = self._fourier(batch.cosine) @ w["angle_embedding.weight"].T
         moments = atoms.new_zeros(len(atoms))
         for k in range(LAYERS):
             if k == LAYERS - 1:
                 moments = linear(atoms, w["site_wise.weight"], w["site_wise.bias"])[:, 0].abs()
-            atoms = self._update_atoms(k, atoms, bonds, reach, batch)
+            atoms = self._update_atoms(k, atoms, far, gain, reach, batch)
             if k < LAYERS - 1:
-                bonds = self._update_bonds(k, atoms, bonds, angles, close, batch)
+                gain = gain + self._learned(k, atoms, start + gain, angles, close, batch)
             if k < LAYERS - 2:
                 gate = self.angle_layers[k]
-                angles = angles + gate(self._around(gate, atoms, bonds, angles, batch))
+                angles = angles + gate(self._around(gate, atoms, start + gain, angles, batch))
         atoms = layer_norm(atoms, (WIDTH,), w["readout_norm.weight"], w["readout_norm.bias"])
         for k in (0, 2, 4):
             atoms = silu(linear(atoms, w[f"mlp.layers.{k}.weight"], w[f"mlp.layers.{k}.bias"]))
         each = linear(atoms, w["mlp.layers.7.weight"], w["mlp.layers.7.bias"])[:, 0]
         return each.new_zeros(batch.crystals).index_add(0, batch.owner, each), moments
 
-    def _update_atoms(self, k: int, atoms: Tensor, bonds: Tensor, reach: Tensor, batch: Featurised) -> Tensor:
+    def _update_atoms(
+        self, k: int, atoms: Tensor, far: Tensor, gain: Tensor, reach: Tensor, batch: Featurised
+    ) -> Tensor:
         gate = self.atom_layers[k]
         center, bond, neighbor = gate.parts
-        total = (atoms @ center + gate.bias)[batch.center] + (bonds @ bond)[batch.bond]
-        message = gate(total + (atoms @ neighbor)[batch.neighbor]) * reach
-        summed = torch.zeros_like(atoms).index_add(0, batch.center, message)
+        bonds = far @ self.far_parts[k]
+        if k:
+            bonds = bonds.index_add(0, batch.short, gain @ bond)
+        total = (atoms @ center + gate.bias)[batch.center] + bonds[batch.bond] + (atoms @ neighbor)[batch.neighbor]
+        summed = torch.zeros_like(atoms).index_add(0, batch.center, gate(total) * reach)
         return atoms + summed @ self.weights[f"atom_conv_layers.{k}.mlp_out.layers.1.weight"].T
 
-    def _update_bonds(
+    def _learned(
         self, k: int, atoms: Tensor, bonds: Tensor, angles: Tensor, close: Tensor, batch: Featurised
     ) -> Tensor:
+        """What the short bonds learn from the angles they make."""
         gate = self.bond_layers[k]
         message = gate(self._around(gate, atoms, bonds, angles, batch)) * close
         summed = torch.zeros_like(bonds).index_add(0, batch.left, message)
-        return bonds + summed @ self.weights[f"bond_conv_layers.{k}.mlp_out.layers.1.weight"].T
+        return summed @ self.weights[f"bond_conv_layers.{k}.mlp_out.layers.1.weight"].T
 
     @staticmethod
     def _around(gate: "Gate", atoms: Tensor, bonds: Tensor, angles: Tensor, batch: Featurised) -> Tensor:

@@ -14,6 +14,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from model.evaluation.build import gather
 from model.execution import processes
@@ -28,6 +29,7 @@ def main():
     parser.add_argument("--count", type=int, default=48)
     parser.add_argument("--most-atoms", type=int, default=20)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, default=None, help="torch's threads for the one-by-one loop (its own)")
     parser.add_argument("--fmax", type=float, default=0.05)
     asked = parser.parse_args()
     crystals = shaken(asked.table, asked.count, asked.most_atoms)
@@ -39,6 +41,8 @@ def main():
         ours = relax(crystals, potential, fmax=asked.fmax, executor=executor)
         mine = time.perf_counter() - start
     print(f"batched    {mine:8.1f} s  {len(crystals) / mine:6.2f} crystals/s, {int(ours.steps.sum())} steps")
+    if asked.threads is not None:
+        torch.set_num_threads(asked.threads)
     theirs, energies, steps = one_by_one(to_structures(crystals), asked.fmax)
     print(f"one by one {theirs:8.1f} s  {len(crystals) / theirs:6.2f} crystals/s, {steps} steps")
     off = np.abs(ours.energy_per_atom.numpy() - energies)
