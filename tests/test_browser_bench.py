@@ -201,7 +201,7 @@ def test_from_the_periodic_table_to_a_cif_on_disk(bench, browser):
     page.get_by_label(f"Choose {first}", exact=True).check()
     page.wait_for_selector(f"text={COUNT} candidates, 1 chosen")
     page.get_by_role("button", name="Export").click()
-    page.wait_for_selector(".mgb-candidates .mgb-notice-line:has-text('Wrote 1 crystals')")
+    page.wait_for_selector(".mgb-candidates .mgb-notice-line:has-text('Wrote 1 crystal to')")
     cif = work / "export" / "cif" / f"{first}.cif"
     from model.io import parse_cif
 

@@ -99,8 +99,8 @@ def test_a_callback_that_raises_is_said_beside_the_button(state):
     assert "Traceback" in panel.notice.details
 
 
-def test_selecting_anywhere_selects_everywhere(state, crystals):
-    bench = Workbench(state, lambda s, c: begin(s, c, Freezing(crystals)))
+def test_selecting_anywhere_selects_everywhere(state, crystals, tmp_path):
+    bench = Workbench(state, lambda s, c: begin(s, c, Freezing(crystals)), tmp_path / "sessions")
     state.candidates = many(4)
     bench.candidates.table.selected = "c00002"
     assert state.selection == "c00002"
@@ -353,7 +353,7 @@ def test_export_writes_the_chosen_ones_and_never_overwrites(state, tmp_path, mon
     panel._export(None)
     assert [file.name for file in (tmp_path / "export" / "cif").iterdir()] == ["c00001.cif"]
     assert (tmp_path / "export-2" / "README.md").exists()
-    assert "1 crystals" in panel.notice.sentence
+    assert "Wrote 1 crystal to" in panel.notice.sentence
 
 
 # --- structure, hull, distributions ----------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The bench: the only file that knows all panels; lays them out over one State."""
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as W
@@ -11,6 +12,7 @@ from workbench.widgets.constraints import ConstraintsPanel
 from workbench.widgets.distributions import DistributionsPanel
 from workbench.widgets.generate import Begin, GeneratePanel
 from workbench.widgets.hull import HullPanel
+from workbench.widgets.sessions import SessionsPanel
 from workbench.widgets.structures import StructurePanel
 
 
@@ -23,13 +25,18 @@ class Workbench(W.VBox):
         What the panels share; a new one where left out.
     begin
         Makes a run out of the constraints; the shipped way (generate, relax, judge) where left out.
+    sessions
+        The folder in which work is kept as it happens, and found again.
 
     """
 
-    def __init__(self, state: State | None = None, begin: Begin | None = None) -> None:
+    def __init__(
+        self, state: State | None = None, begin: Begin | None = None, sessions: Path | str = "sessions"
+    ) -> None:
         self.state = state if state is not None else State()
         self.constraints = ConstraintsPanel(self.state)
         self.generate = GeneratePanel(self.state, begin)
+        self.sessions = SessionsPanel(self.state, sessions)
         self.structure = StructurePanel(self.state)
         self.candidates = CandidatesPanel(self.state)
         self.hull = HullPanel(self.state)
@@ -39,7 +46,7 @@ class Workbench(W.VBox):
             '<span class="mgb-says">say what is wanted, watch crystals form, keep the stable and new</span>'
         )
         head.add_class("mgb-head")
-        left = W.VBox([self.constraints, self.generate])
+        left = W.VBox([self.constraints, self.generate, self.sessions])
         left.add_class("mgb-left")
         grid = W.Box([head, left, self.structure, self.candidates, self.hull, self.distributions])
         grid.add_class("mgb-bench")
@@ -63,4 +70,5 @@ class Workbench(W.VBox):
         """Stop what runs, then close."""
         if self.state.worker is not None:
             self.state.worker.cancel()
+        self.sessions.keeper.close()
         super().close(*args)

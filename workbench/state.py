@@ -49,6 +49,16 @@ class RunStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a run was asked, and of which model: all it takes to go on with it."""
+
+    constraints: Constraints
+    steps: int
+    model_name: str = ""
+    model_hash: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preview:
     """The batch that is just losing its noise: its crystals so far, and how far they are."""
 
@@ -91,7 +101,8 @@ class State(HasTraits):
 
     run = Instance(RunStatus, help="where the run is")
     preview = Instance(Preview, allow_none=True, help="the running batch")
-    session = AnyTrait(None, allow_none=True, help="the folder that keeps this work")
+    asked = Instance(Asked, allow_none=True, help="what the run was asked that made the candidates")
+    session = Tuple(default_value=("", ""), help="the folder that keeps this work, and why it could not be kept")
 
     def __init__(self, **traits: Any) -> None:
         start = {"constraints": Constraints(count=8), "candidates": no_candidates(), "run": RunStatus()}

@@ -94,7 +94,7 @@ class _Toolkit:
 
 @contextmanager
 def _no_dash_comm() -> Iterator[None]:
-    """Dash opens a channel to the page on import, which JupyterLab answers with an error: give it one that ends here."""
+    """Dash opens a channel to the page on import, which JupyterLab answers with an error: this one ends here."""
     import comm
 
     real = comm.create_comm

@@ -7,6 +7,7 @@ _HOMES = {
     "ConstraintsPanel": "workbench.widgets.constraints",
     "GeneratePanel": "workbench.widgets.generate",
     "CandidatesPanel": "workbench.widgets.candidates",
+    "SessionsPanel": "workbench.widgets.sessions",
     "StructurePanel": "workbench.widgets.structures",
     "HullPanel": "workbench.widgets.hull",
     "DistributionsPanel": "workbench.widgets.distributions",

@@ -162,11 +162,15 @@ class CandidatesPanel(Panel):
             export.free_name(Path(self.into.value.strip() or "export")),
             constraints=self.state.constraints,
         )
-        self.say(f"Wrote {len(self._wanted().candidates)} crystals to {folder}.", "info")
+        self.say(f"Wrote {_crystals(len(self._wanted().candidates))} to {folder}.")
 
     @guarded
     def _download(self, _button: Any) -> None:
         self.files.download(
             "crystals.zip", export.archive(self._wanted(), constraints=self.state.constraints), "application/zip"
         )
-        self.say(f"Handed {len(self._wanted().candidates)} crystals to the browser as crystals.zip.", "info")
+        self.say(f"Handed {_crystals(len(self._wanted().candidates))} to the browser as crystals.zip.")
+
+
+def _crystals(n: int) -> str:
+    return f"{n} crystal" if n == 1 else f"{n} crystals"

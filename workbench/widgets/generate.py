@@ -9,7 +9,7 @@ import traitlets
 
 from model.constraints import Constraints
 from workbench.runs import Run
-from workbench.state import RunStatus, State, no_candidates
+from workbench.state import Asked, RunStatus, State, no_candidates
 from workbench.views import structure
 from workbench.widgets.base import Widget, module
 from workbench.widgets.panel import Panel, button, guarded
@@ -56,7 +56,6 @@ class GeneratePanel(Panel):
         stack = W.VBox([buttons, self.progress])
         stack.add_class("mgb-stack")
         self.lay_out([stack])
-        self._asked: Constraints | None = None
         self.state.watch(self._show, "run", "complaint", "model", "constraints")
         self.state.watch(self._show_preview, "preview")
 
@@ -67,21 +66,38 @@ class GeneratePanel(Panel):
             self.state.selection, self.state.chosen, self.state.narrowed = "", (), {}
             self.state.relaxed, self.state.paths, self.state.scorecard = {}, {}, None
             self.state.candidates = no_candidates()
-        self._run(self.state.constraints)
+        state = self.state
+        self._run(
+            Asked(
+                constraints=state.constraints,
+                steps=state.steps,
+                model_name=state.model_name,
+                model_hash=_hash(state.model),
+            )
+        )
 
     @guarded
     def _resume(self, _button: Any) -> None:
         self._refuse_twice()
-        self._run(self._asked or self.state.constraints)
+        state, asked = self.state, self.state.asked
+        if asked is None:
+            raise RuntimeError("There is no run to go on with; press Generate.")
+        if asked.model_hash and asked.model_hash != _hash(state.model):
+            raise RuntimeError(
+                f"These crystals were made by {asked.model_name}; choose that model again to go on with them."
+            )
+        state.steps = asked.steps
+        state.constraints = asked.constraints
+        self._run(asked)
 
     def _refuse_twice(self) -> None:
         if self.state.run.busy:
             raise RuntimeError("A run is under way; cancel it before another begins.")
 
-    def _run(self, constraints: Constraints) -> None:
+    def _run(self, asked: Asked) -> None:
         self.say("")
-        self._asked = constraints
-        self.begin(self.state, constraints).start()
+        self.state.asked = asked
+        self.begin(self.state, asked.constraints).start()
 
     @guarded
     def _cancel(self, _button: Any) -> None:
@@ -121,6 +137,10 @@ class GeneratePanel(Panel):
     def _show_preview(self) -> None:
         now = self.state.preview
         self.progress.scene = structure.preview(now.crystals) if now is not None and len(now.crystals) else {}
+
+
+def _hash(model: Any) -> str:
+    return getattr(model, "hash", "") if model is not None else ""
 
 
 def _device() -> str:

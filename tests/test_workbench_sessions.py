@@ -1,0 +1,260 @@
+"""Sessions: what was kept comes back the same, what is damaged comes back as far as it can, nothing is half written."""
+
+import json
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from model.constraints import Constraints, Target
+from model.crystals import PER_ATOM, PER_CRYSTAL, Crystals
+from model.testing import famous, famous_names
+from workbench import keeping
+from workbench.sessions import store
+from workbench.sessions.session import Session, name_for
+from workbench.state import State
+from workbench.testing import ByVolume, Freezing, begin
+from workbench.widgets.generate import GeneratePanel
+from workbench.widgets.sessions import SessionsPanel
+
+
+@pytest.fixture(scope="module")
+def crystals():
+    return Crystals.join([famous(name) for name in famous_names()[:5]])
+
+
+@pytest.fixture(scope="module")
+def session(crystals):
+    state = State()
+    constraints = Constraints(chemical_system="Na-Cl", count=5, seed=3, targets={"hhi_score": Target(1.0, 2.5)})
+    assert begin(state, constraints, Freezing(crystals)).start().wait(30)
+    return Session(
+        name="a", created="2026-01-02T03:04:05+00:00", constraints=constraints, candidates=state.candidates, steps=20, model_name="base", model_hash="h",
+        relaxed=state.relaxed, selection="s3-0001", chosen=("s3-0001", "s3-0002"), narrowed={"n_atoms": (1.0, 4.5)},
+    )
+
+
+def same(a: Crystals, b: Crystals):
+    return all((getattr(a, name) == getattr(b, name)).all() for name in (*PER_ATOM, *PER_CRYSTAL))
+
+
+def until(holds, seconds=20):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def test_what_was_kept_comes_back_the_same(session, tmp_path):
+    store.save(session, tmp_path / "a")
+    opened = store.load(tmp_path / "a")
+    assert opened.missing == ()
+    again = opened.session
+    for name in ("name", "created", "constraints", "steps", "model_name", "model_hash", "selection", "chosen", "narrowed"):
+        assert getattr(again, name) == getattr(session, name), name
+    assert same(again.candidates.crystals, session.candidates.crystals)
+    assert set(again.relaxed) == set(session.relaxed)
+    assert all(same(again.relaxed[name], session.relaxed[name]) for name in session.relaxed)
+    before, after = session.candidates.table, again.candidates.table
+    assert after["id"].tolist() == before["id"].tolist()
+    for name in before.columns:
+        if pd.api.types.is_float_dtype(before[name]):
+            assert np.allclose(after[name].to_numpy(dtype=float), before[name].to_numpy(dtype=float), equal_nan=True)
+        else:
+            assert after[name].fillna("").astype(str).tolist() == before[name].fillna("").astype(str).tolist(), name
+    assert again.judged == session.judged == 5
+
+
+def test_keeping_twice_keeps_the_last(session, tmp_path):
+    store.save(session, tmp_path / "a")
+    smaller = Session(name="a", constraints=session.constraints, candidates=session.candidates.where([True] * 2 + [False] * 3))
+    store.save(smaller, tmp_path / "a")
+    assert len(store.load(tmp_path / "a").session.candidates) == 2
+    assert not list((tmp_path / "a").glob(".*")), "no draft is left behind"
+
+
+@pytest.mark.parametrize(
+    ("file", "crystals_left", "said"),
+    [(store.ABOUT, 5, "What was asked for"), (store.TABLE, 5, "table of verdicts"), (store.RELAXED, 5, "relaxed crystals"), (store.CRYSTALS, 0, "The crystals")],
+)
+@pytest.mark.parametrize("damage", ["cut", "gone", "rubbish"])
+def test_a_damaged_session_opens_as_far_as_it_can(session, tmp_path, file, crystals_left, said, damage):
+    folder = tmp_path / "a"
+    store.save(session, folder)
+    target = folder / file
+    if damage == "gone":
+        target.unlink()
+    else:
+        target.write_bytes(target.read_bytes()[: target.stat().st_size // 3] if damage == "cut" else b"\x00\xff\xfe{]" * 9)
+    opened = store.load(folder)
+    assert len(opened.session.candidates) in {crystals_left, len(opened.session.candidates.table)}
+    assert any(said in sentence for sentence in opened.missing) or damage == "cut"
+    assert opened.missing or len(opened.session.candidates) == 5
+    assert all("\n" not in sentence for sentence in opened.missing)
+    state = State()
+    keeping.lay_out(opened.session, state)
+    assert len(state.candidates) == len(opened.session.candidates)
+
+
+def test_without_verdicts_the_crystals_wait_to_be_judged(session, tmp_path):
+    store.save(session, tmp_path / "a")
+    (tmp_path / "a" / store.TABLE).unlink()
+    opened = store.load(tmp_path / "a").session
+    assert opened.judged == 0
+    assert (opened.candidates.table["status"] == "generated").all()
+    assert opened.candidates.table["id"].tolist() == session.candidates.table["id"].tolist()
+
+
+def test_nothing_at_all_is_one_sentence(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "empty", tmp_path / "none"):
+        with pytest.raises(store.SessionError):
+            store.load(folder)
+
+
+def test_a_newer_format_is_said(session, tmp_path):
+    store.save(session, tmp_path / "a")
+    about = json.loads((tmp_path / "a" / store.ABOUT).read_text())
+    (tmp_path / "a" / store.ABOUT).write_text(json.dumps(about | {"version": 99}))
+    assert any("newer version" in sentence for sentence in store.load(tmp_path / "a").missing)
+
+
+def test_the_list_is_newest_first_and_marks_the_damaged(session, tmp_path):
+    for name, created in (("a", "2026-01-01"), ("b", "2026-03-01"), ("c", "2026-02-01")):
+        store.save(Session(name=name, created=created, constraints=session.constraints, candidates=session.candidates), tmp_path / name)
+    (tmp_path / "c" / store.ABOUT).write_text("{")
+    (tmp_path / "notes").mkdir()
+    assert [(entry.name, entry.damaged) for entry in store.listed(tmp_path)] == [("b", False), ("a", False), ("c", True)]
+    assert store.listed(tmp_path / "nowhere") == []
+
+
+def test_only_sessions_are_deleted(session, tmp_path):
+    store.save(session, tmp_path / "a")
+    (tmp_path / "papers").mkdir()
+    with pytest.raises(store.SessionError, match="holds no session"):
+        store.delete(tmp_path / "papers")
+    store.delete(tmp_path / "a")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["papers"]
+
+
+def test_names_say_what_was_asked_and_are_safe():
+    assert name_for(Constraints(chemical_system="Li-O")).endswith("-Li-O")
+    assert name_for(Constraints(formula="CaTiO3")).endswith("-CaTiO3")
+    assert "/" not in name_for(Constraints())
+
+
+# --- keeping as it happens -----------------------------------------------------------------------------------------------
+
+
+def bench(tmp_path, crystals, **freezing):
+    from types import SimpleNamespace
+
+    state = State(model=SimpleNamespace(name="m", hash="1", properties=(), statistics=None), model_name="m")
+    generate = GeneratePanel(state, lambda s, c: begin(s, c, Freezing(crystals, batch_size=2, **freezing), ByVolume()))
+    return state, generate, SessionsPanel(state, tmp_path / "sessions")
+
+
+def test_a_session_is_kept_while_it_happens_and_goes_on_after_reopening(tmp_path, crystals):
+    state, generate, sessions = bench(tmp_path, crystals, pause=0.02)
+    state.constraints = Constraints(count=8)
+    assert sessions.which.value == ""
+    generate.start.click()
+    until(lambda: state.run.made >= 4)
+    generate.cancel.click()
+    assert state.worker.wait(2)
+    sessions.keeper.close()
+    kept = store.listed(tmp_path / "sessions")
+    assert len(kept) == 1
+    assert kept[0].made == len(state.candidates)
+
+    # another day, another kernel
+    later, generate, sessions = bench(tmp_path, crystals)
+    assert sessions.which.value == str(kept[0].folder)
+    sessions.open.click()
+    assert "Opened" in sessions.notice.sentence
+    assert later.candidates.table["id"].tolist() == state.candidates.table["id"].tolist()
+    assert not generate.resume.disabled
+    generate.resume.click()
+    assert later.worker.wait(20)
+    assert later.candidates.table["index"].tolist() == list(range(8))
+    sessions.keeper.close()
+    assert [entry.made for entry in store.listed(tmp_path / "sessions")] == [8], "it went on in the same folder"
+
+
+def test_a_new_run_gets_a_folder_of_its_own(tmp_path, crystals):
+    state, generate, sessions = bench(tmp_path, crystals)
+    state.constraints = Constraints(count=2)
+    for _ in range(2):
+        generate.start.click()
+        assert state.worker.wait(20)
+        until(lambda: len(state.candidates) and sessions.keeper.folder is not None and (sessions.keeper.folder / store.ABOUT).exists())
+    sessions.keeper.close()
+    assert [entry.made for entry in store.listed(tmp_path / "sessions")] == [2, 2]
+
+
+def test_crystals_of_another_model_are_not_gone_on_with(tmp_path, crystals):
+    from types import SimpleNamespace
+
+    state, generate, sessions = bench(tmp_path, crystals, pause=0.02)
+    state.constraints = Constraints(count=8)
+    generate.start.click()
+    until(lambda: state.run.made >= 2)
+    generate.cancel.click()
+    assert state.worker.wait(2)
+    state.model = SimpleNamespace(name="other", hash="2", properties=(), statistics=None)
+    generate.resume.click()
+    assert "made by m" in generate.notice.sentence
+    sessions.keeper.close()
+
+
+def test_a_place_that_cannot_be_written_is_said_and_stops_nothing(tmp_path, crystals):
+    (tmp_path / "sessions").write_text("a file where the folder should be")
+    state, generate, sessions = bench(tmp_path, crystals)
+    state.constraints = Constraints(count=2)
+    generate.start.click()
+    assert state.worker.wait(20)
+    until(lambda: sessions.notice.kind == "error")
+    assert "cannot be kept" in sessions.notice.sentence
+    assert len(state.candidates) == 2
+    sessions.keeper.close()
+
+
+def test_opening_another_session_never_writes_into_the_first(tmp_path, crystals, session):
+    root = tmp_path / "sessions"
+    other = Session(name="other", created="2020", constraints=session.constraints, candidates=session.candidates.where([True] + [False] * 4))
+    store.save(session, root / "a")
+    store.save(other, root / "other")
+    (root / "a" / store.RELAXED).write_text("damaged")
+    _, _, sessions = bench(tmp_path, crystals)
+    before = {file: file.read_bytes() for file in (root / "a").iterdir()}
+    for name in ("other", "a", "other"):
+        sessions.which.value = str(root / name)
+        sessions.open.click()
+        assert sessions.notice.kind == ("warning" if name == "a" else "info")
+    sessions.keeper.close()
+    assert {file: file.read_bytes() for file in (root / "a").iterdir()} == before, "what is damaged is left as it was"
+    assert len(store.load(root / "other").session.candidates) == 1
+
+
+def test_an_idle_bench_leaves_nothing_behind(tmp_path, crystals):
+    _, _, sessions = bench(tmp_path, crystals)
+    sessions.keeper.close()
+    assert not (tmp_path / "sessions").exists()
+
+
+def test_deleting_asks_once_more(tmp_path, crystals):
+    state, generate, sessions = bench(tmp_path, crystals)
+    state.constraints = Constraints(count=2)
+    generate.start.click()
+    assert state.worker.wait(20)
+    until(lambda: sessions.which.value)
+    folder = sessions.keeper.folder
+    sessions.remove.click()
+    assert folder.exists()
+    sessions.keep.click()
+    assert folder.exists()
+    sessions.remove.click()
+    sessions.sure.click()
+    assert not folder.exists()
+    sessions.keeper.close()

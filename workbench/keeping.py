@@ -1,0 +1,125 @@
+"""Keeping: the state is written into its session's folder as it happens, and a session is laid back into a state."""
+
+import threading
+from pathlib import Path
+
+from workbench.sessions import store
+from workbench.sessions.session import Session, name_for, now
+from workbench.state import Asked, RunStatus, State
+
+PERIOD = 1.5  # seconds between two writes of one session
+WATCHED = ("candidates", "relaxed", "selection", "chosen", "narrowed", "run")
+
+
+def session_of(state: State, name: str, created: str) -> Session:
+    """What is kept of a state, at this moment."""
+    with state.lock:
+        fresh = Asked(constraints=state.constraints, steps=state.steps, model_name=state.model_name)
+        asked = state.asked or fresh
+        return Session(
+            name=name,
+            created=created,
+            constraints=asked.constraints,
+            candidates=state.candidates,
+            steps=asked.steps,
+            model_name=asked.model_name,
+            model_hash=asked.model_hash,
+            reference=str(getattr(state.reference, "name", "")),
+            relaxed=dict(state.relaxed),
+            selection=state.selection,
+            chosen=tuple(state.chosen),
+            narrowed=dict(state.narrowed),
+        )
+
+
+def lay_out(session: Session, state: State) -> None:
+    """Put a session back on the bench. Raises RuntimeError while a run is under way."""
+    if state.run.busy:
+        raise RuntimeError("A run is under way; cancel it before another session is opened.")
+    made, wanted = len(session.candidates), session.constraints.count
+    whole = made >= wanted and session.judged == made
+    with state.lock:
+        state.selection, state.chosen, state.narrowed, state.paths, state.scorecard = "", (), {}, {}, None
+        state.asked = Asked(constraints=session.constraints, steps=session.steps or state.steps,
+                            model_name=session.model_name, model_hash=session.model_hash)  # fmt: skip
+        state.constraints = session.constraints
+        if session.steps:
+            state.steps = session.steps
+        state.relaxed = dict(session.relaxed)
+        state.candidates = session.candidates
+        state.chosen, state.narrowed = session.chosen, dict(session.narrowed)
+        state.selection = session.selection if state.position(session.selection) >= 0 else ""
+        state.run = RunStatus(phase="done" if whole else "cancelled", wanted=wanted, made=made, judged=session.judged)
+
+
+class Keeper:
+    """Writes a state into a session's folder, in a thread of its own, at most every second or so.
+
+    The folder is made with the first crystals, so that an idle bench leaves nothing behind; a new run begins a new
+    one. `trouble` is the sentence of the last write that failed, empty when all is kept.
+    """
+
+    def __init__(self, state: State, root: Path) -> None:
+        self.state, self.root = state, root
+        self.folder: Path | None = None
+        self.trouble = ""
+        self._created = ""
+        self._dirty = threading.Event()
+        self._closing = threading.Event()
+        state.observe(self._note, list(WATCHED))
+        self._thread = threading.Thread(target=self._keeping, daemon=True, name="bench-keeper")
+        self._thread.start()
+
+    def open(self, folder: Path, opened: store.Opened) -> None:
+        """Lay a session out and go on in its folder; a damaged one is left as it is, and a new one begun.
+
+        Raises RuntimeError while a run is under way.
+        """
+        with self.state.lock:  # at once: else the one might be written into the folder of the other
+            lay_out(opened.session, self.state)
+            self.folder = None if opened.missing else folder
+            self._created = opened.session.created
+
+    def keep(self) -> None:
+        """Write now, if there is anything to keep. Raises SessionError where it cannot be written."""
+        state = self.state
+        with state.lock:  # a new run empties the state under this lock: never write that into the folder of the old one
+            if not len(state.candidates):
+                return
+            if self.folder is None:
+                self._created = now()
+                self.folder = self._free(name_for(state.asked.constraints if state.asked else state.constraints))
+            folder, session = self.folder, session_of(state, self.folder.name, self._created)
+        store.save(session, folder)
+
+    def close(self) -> None:
+        """Stop keeping, after a last write."""
+        self._closing.set()
+        self._dirty.set()
+        self._thread.join(10)
+
+    def _free(self, name: str) -> Path:
+        folder, n = self.root / name, 2
+        while folder.exists():
+            folder, n = self.root / f"{name}-{n}", n + 1
+        return folder
+
+    def _note(self, change: dict) -> None:
+        if change["name"] == "candidates" and not len(change["new"]):
+            self.folder = None  # a new run began; it gets a folder of its own
+        self._dirty.set()
+
+    def _keeping(self) -> None:
+        while True:
+            self._dirty.wait()
+            self._dirty.clear()
+            last = self._closing.is_set()
+            try:
+                self.keep()
+                self.trouble = ""
+            except store.SessionError as error:
+                self.trouble = str(error)
+            self.state.session = (str(self.folder or ""), self.trouble)
+            if last:
+                return
+            self._closing.wait(PERIOD)

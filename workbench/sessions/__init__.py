@@ -1,0 +1,1 @@
+"""What is kept of a piece of work: sessions, each a folder."""

@@ -1,0 +1,215 @@
+"""Sessions on disk: a folder each, every file written whole or not at all; listed, opened as far as can be, deleted."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model.candidates import COLUMNS, Candidates
+from model.constraints import Constraints
+from model.crystals import Crystals
+from workbench.sessions.session import Session
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+VERSION = 1
+ABOUT, CRYSTALS, RELAXED, TABLE = "session.json", "crystals.extxyz", "relaxed.extxyz", "candidates.csv"
+_FLAGS = ("stable", "unique", "novel", "sun", "relaxed_converged", "structure_valid", "composition_valid")
+_TEXTS = (
+    "id",
+    "formula",
+    "chemical_system",
+    "space_group",
+    "relaxed_space_group",
+    "status",
+    "reason",
+    "novelty",
+    "nearest_known",
+)
+_PLAIN = ("name", "created", "steps", "model_name", "model_hash", "reference", "selection")
+
+
+class SessionError(ValueError):
+    """A session that cannot be opened, kept or deleted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A session as far as it could be read, and a sentence for each thing that is missing."""
+
+    session: Session
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One line in the list of sessions."""
+
+    folder: Path
+    name: str
+    created: str
+    made: int
+    judged: int
+    damaged: bool = False
+
+
+def save(session: Session, folder: Path) -> None:
+    """Keep a session in its folder. Raises SessionError where the folder cannot be written."""
+    from model.io import write_extxyz
+
+    table = session.candidates.table
+    about = {name: getattr(session, name) for name in _PLAIN} | {
+        "version": VERSION, "constraints": session.constraints.to_json(), "chosen": list(session.chosen),
+        "narrowed": {name: list(pair) for name, pair in session.narrowed.items()}, "made": len(table),
+        "judged": session.judged,
+    }  # fmt: skip
+    kept = [name for name in table["id"] if name in session.relaxed]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_extxyz(folder / CRYSTALS, session.candidates.crystals, [{"id": name} for name in table["id"]])
+        relaxed = Crystals.join([session.relaxed[name] for name in kept])
+        write_extxyz(folder / RELAXED, relaxed, [{"id": name} for name in kept])
+        _write(folder / TABLE, table.to_csv(index=False))
+        _write(folder / ABOUT, json.dumps(about, indent=1) + "\n")  # last: with it the session is complete
+    except OSError as error:
+        raise SessionError(f"The session cannot be kept in {folder}: {error.strerror or error}.") from error
+
+
+def _write(file: Path, text: str) -> None:
+    draft = file.with_name(f".{file.name}.part")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(file)
+
+
+def load(folder: Path) -> Opened:
+    """Open a session as far as it can be read. Raises SessionError where nothing of it can."""
+    if not folder.is_dir():
+        raise SessionError(f"There is no session in {folder}.")
+    missing: list[str] = []
+    about = _part(missing, "what was asked for", lambda: _read_about(folder / ABOUT)) or {}
+    crystals, ids = _part(missing, "the crystals", lambda: _read_crystals(folder / CRYSTALS)) or (Crystals.empty(), [])
+    relaxed, names = _part(missing, "the relaxed crystals", lambda: _read_crystals(folder / RELAXED)) or (None, [])
+    table = _part(missing, "the table of verdicts", lambda: _read_table(folder / TABLE))
+    if len(missing) == 4:
+        raise SessionError(f"Nothing in {folder} can be read as a session.")
+    constraints = (
+        _part(missing, "the constraints", lambda: Constraints.from_json(about["constraints"])) if about else None
+    )
+    constraints = constraints or Constraints()
+    candidates = _matched(crystals, ids, table, constraints, missing)
+    known = set(candidates.table["id"])
+    return Opened(
+        session=Session(
+            **{name: about[name] for name in _PLAIN if name in about} | {"name": about.get("name", folder.name)},
+            constraints=constraints,
+            candidates=candidates,
+            relaxed={name: relaxed[row] for row, name in enumerate(names) if name in known}
+            if relaxed is not None
+            else {},
+            chosen=tuple(name for name in about.get("chosen", ()) if name in known),
+            narrowed={name: (float(low), float(high)) for name, (low, high) in about.get("narrowed", {}).items()},
+        ),
+        missing=tuple(missing),
+    )
+
+
+def _part(missing: list[str], what: str, read: Callable[[], Any]) -> Any:
+    """What `read` gives; where it fails, None, and a sentence more on the list."""
+    try:
+        return read()
+    except Exception as error:  # noqa: BLE001 - a damaged file fails in any way; the rest must still be opened
+        said = str(error).strip().splitlines()
+        missing.append(f"{what[0].upper()}{what[1:]} cannot be read: {said[0] if said else type(error).__name__}")
+        return None
+
+
+def _read_about(file: Path) -> dict[str, Any]:
+    about = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(about, dict):
+        raise SessionError(f"{file.name} holds no session.")
+    if about.get("version", 0) > VERSION:
+        raise SessionError(
+            f"{file.name} was written by a newer version of the bench (format {about['version']}, this one reads "
+            f"{VERSION}); update the bench."
+        )
+    return about
+
+
+def _read_crystals(file: Path) -> tuple[Crystals, list[str]]:
+    """Crystals and their ids. An empty file is an empty batch."""
+    from model.io import read_extxyz
+
+    if not file.read_text(encoding="utf-8").strip():
+        return Crystals.empty(), []
+    crystals, infos = read_extxyz(file)
+    return crystals, [str(info["id"]) for info in infos]
+
+
+def _read_table(file: Path) -> "pd.DataFrame":
+    """The table with the kinds of values its columns have."""
+    import pandas as pd
+
+    table = pd.read_csv(file, dtype=dict.fromkeys(_TEXTS, str))
+    table = table[[name for name in table.columns if name in COLUMNS]]
+    for name in _FLAGS:
+        if name in table:
+            table[name] = table[name].astype("boolean")
+    for name in ("reason", "status", "novelty"):
+        if name in table:
+            table[name] = table[name].fillna("")
+    return table
+
+
+def _matched(
+    crystals: Crystals, ids: list[str], table: "pd.DataFrame | None", constraints: Constraints, missing: list[str]
+) -> Candidates:
+    """Crystals with their rows, by id; a crystal without a row gets one that says it is not judged yet."""
+    import pandas as pd
+
+    if not ids:
+        return Candidates(crystals=Crystals.empty(), table=pd.DataFrame({"id": pd.Series(dtype=str)}))
+    if table is None or set(table["id"]) != set(ids):
+        fresh = _described(crystals, ids, constraints)
+        if table is None:
+            return Candidates(crystals=crystals, table=fresh)
+        missing.append(f"{len(set(ids) ^ set(table['id']))} crystals and rows of the table do not belong together.")
+        kept = table[table["id"].isin(ids)]
+        table = pd.concat([kept, fresh[~fresh["id"].isin(kept["id"])]], ignore_index=True)
+    table = table.set_index("id").loc[ids].reset_index()
+    return Candidates(crystals=crystals, table=table)
+
+
+def _described(crystals: Crystals, ids: list[str], constraints: Constraints) -> "pd.DataFrame":
+    from model.record import candidates_of
+
+    numbers = [int(tail) if (tail := name.rpartition("-")[2]).isdigit() else row for row, name in enumerate(ids)]
+    return candidates_of(crystals, constraints, numbers).table.assign(id=ids)
+
+
+def listed(root: Path) -> list[Entry]:
+    """Sessions in a folder, the newest first; damaged ones are listed too, and marked."""
+    if not root.is_dir():
+        return []
+    found = [_entry(folder) for folder in root.iterdir() if folder.is_dir() and (folder / CRYSTALS).exists()]
+    return sorted(found, key=lambda entry: (entry.created or "", entry.name), reverse=True)
+
+
+def _entry(folder: Path) -> Entry:
+    try:
+        about: Mapping[str, Any] = _read_about(folder / ABOUT)
+        return Entry(folder=folder, name=str(about["name"]), created=str(about["created"]), made=int(about["made"]),
+                     judged=int(about["judged"]))  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError):
+        return Entry(folder=folder, name=folder.name, created="", made=0, judged=0, damaged=True)
+
+
+def delete(folder: Path) -> None:
+    """Delete a session's folder. Raises SessionError for a folder that holds no session."""
+    if not (folder / CRYSTALS).exists():
+        raise SessionError(f"{folder} holds no session, so it is not deleted.")
+    gone = folder.with_name(f".{folder.name}.deleted")  # out of the list at once, even if deleting takes its time
+    folder.replace(gone)
+    shutil.rmtree(gone)
