@@ -86,7 +86,9 @@ class Network:
         bonds = far @ self.far_parts[k]
         if k:
             bonds = bonds.index_add(0, batch.short, gain @ bond)
-        total = (atoms @ center + gate.bias)[batch.center] + bonds[batch.bond] + (atoms @ neighbor)[batch.neighbor]
+        total = _looked_up(
+            (atoms @ center + gate.bias, batch.center), (bonds, batch.bond), (atoms @ neighbor, batch.neighbor)
+        )
         summed = torch.zeros_like(atoms).index_add(0, batch.center, gate(total) * reach)
         return atoms + summed @ self.weights[f"atom_conv_layers.{k}.mlp_out.layers.1.weight"].T
 
@@ -103,8 +105,10 @@ class Network:
     def _around(gate: "Gate", atoms: Tensor, bonds: Tensor, angles: Tensor, batch: Featurised) -> Tensor:
         """What meets at each angle: both bonds, the angle itself and the atom."""
         left, right, angle, apex = gate.parts
-        total = (bonds @ left)[batch.left] + (bonds @ right)[batch.right]
-        return total + (atoms @ apex + gate.bias)[batch.apex] + angles @ angle
+        total = _looked_up(
+            (bonds @ left, batch.left), (bonds @ right, batch.right), (atoms @ apex + gate.bias, batch.apex)
+        )
+        return total.addmm_(angles, angle)
 
     def _bessel(self, length: Float[Tensor, " bonds"], which: str, cutoff: float) -> Float[Tensor, "bonds radial"]:
         """Bessel functions of the distance that fade out smoothly at the cutoff."""
@@ -124,6 +128,15 @@ class Network:
 
     def _gate(self, prefix: str, first: str) -> "Gate":
         return Gate(self.weights, prefix, first)
+
+
+def _looked_up(*tables: tuple[Tensor, Tensor]) -> Tensor:
+    """The sum of rows looked up in several tables, in one buffer."""
+    (table, rows), *others = tables
+    total = table.index_select(0, rows)
+    for table, rows in others:
+        total += table.index_select(0, rows)
+    return total
 
 
 class Gate:
