@@ -8,8 +8,8 @@ import traitlets
 from workbench.widgets import base
 from workbench.widgets.candidates import Table
 from workbench.widgets.constraints import Targets
-from workbench.widgets.generate import ProgressView
 from workbench.widgets.periodic_table import PeriodicTable
+from workbench.widgets.progress import ProgressView
 from workbench.widgets.structures import Scenes
 
 PAIRS = {

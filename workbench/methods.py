@@ -88,8 +88,11 @@ class Judging:
 
         at_rest: list[Any] = []
 
+        self._readings = 0
+
         def tell() -> None:
-            watch(Progress(stage="relaxing", done=len(at_rest), total=len(new)))
+            self._readings += 1
+            watch(Progress(stage=f"force reading {self._readings}; relaxed", done=len(at_rest), total=len(new)))
 
         watched = _Watched(potential(), tell)
         judge = make_judge(watched, self.state.reference or reference())

@@ -33,10 +33,11 @@ def show(name: Annotated[str, typer.Argument(help="Shipped or published name, or
         lines.append(f"adapters on the base {loaded.base}")
     for heard in loaded.properties:
         label = loaded.statistics.labels.get(heard)
-        taught = f"taught from {label.low:g} to {label.high:g}, n = {label.n}" if label and label.n else "labels unknown"
+        known = label is not None and label.n
+        taught = f"taught from {label.low:g} to {label.high:g}, n = {label.n}" if known else "labels unknown"
         lines.append(f"listens to {heard}: {taught}")
     if not loaded.properties:
-        lines.append("listens to no property (a base model); elements, formula and sizes are hard constraints of any model")
+        lines.append("listens to no property (a base model); elements, formula and sizes can be asked of any model")
     lines.append(f"taught on {loaded.statistics.count:,} crystals")
     lines += [f"{key}: {value}" for key, value in loaded.facts.items() if not isinstance(value, dict)]
     typer.echo("\n".join(lines))

@@ -148,12 +148,13 @@ def _binary(pd: "PhaseDiagram", candidates: Candidates, at: np.ndarray, elements
             x=points[:, 1],
             y=energies,
             mode="markers+text",
-            text=[_words_of(f) for f in formulas],
+            text=_labels(formulas, np.column_stack([points[:, 1], energies / (np.abs(energies).max() or 1.0)])),
             textposition="bottom center",
             name="known, on the hull",
             cliponaxis=False,
             marker={"color": style.GROUND, "size": 8, "line": {"color": style.INK, "width": 1.5}},
-            hovertemplate="%{text}<br>%{y:.3f} eV/atom<extra></extra>",
+            hovertext=formulas,
+            hovertemplate="%{hovertext}<br>%{y:.3f} eV/atom<extra></extra>",
         ),
     ]
     if len(at):
@@ -190,6 +191,20 @@ def _lines(edges: list[tuple[np.ndarray, np.ndarray]], corners: np.ndarray) -> l
     return list(np.array(rows).T) if rows else [np.zeros(0)] * corners.shape[1]
 
 
+def _labels(formulas: list[str], spots: np.ndarray, apart: float = 0.075) -> list[str]:
+    """Labels that do not lie on each other: elements first, then simple formulas; the others speak when pointed at."""
+    from pymatgen.core import Composition
+
+    order = sorted(
+        range(len(formulas)), key=lambda i: Composition(formulas[i]).num_atoms * (len(Composition(formulas[i])) > 1)
+    )
+    shown: list[int] = []
+    for i in order:
+        if all(np.linalg.norm((spots[i] - spots[j]) / [1.6, 1.0, 1.0][: len(spots[i])]) > apart for j in shown):
+            shown.append(i)
+    return [_words_of(formula) if i in shown else "" for i, formula in enumerate(formulas)]
+
+
 def _beside(spot: np.ndarray) -> str:
     """Where a label stands: outside the triangle for points on its edges, above for those within."""
     x, y = spot
@@ -224,7 +239,7 @@ def _ternary(
             x=xy[:, 0],
             y=xy[:, 1],
             mode="markers+text",
-            text=[_words_of(f) for f in formulas],
+            text=_labels(formulas, xy),
             textposition=place,
             cliponaxis=False,
             marker={"color": style.GROUND, "size": 8, "line": {"color": style.INK, "width": 1.5}},
@@ -285,7 +300,7 @@ def _quaternary(
             y=xyz[:, 1],
             z=xyz[:, 2],
             mode="markers+text",
-            text=[_words_of(f) for f in formulas],
+            text=_labels(formulas, xyz),
             marker={"color": style.GROUND, "size": 5, "line": {"color": style.INK, "width": 2}},
             hovertext=[f"{f}<br>on the hull, {e:.3f} eV/atom" for f, e in zip(formulas, energies, strict=True)],
             hoverinfo="text",

@@ -85,7 +85,8 @@ def says(text: str, about: str = "") -> "Figure":
         "align": "center",
         "font": {"size": 13},
     }
-    return figure([], annotations=[note], xaxis={"visible": False}, yaxis={"visible": False})
+    blank = {"visible": False}
+    return figure([], annotations=[note], xaxis=blank, yaxis=blank, margin={"l": 16, "r": 16, "t": 16, "b": 16})
 
 
 def to_widget(fig: "Figure") -> str:

@@ -5,14 +5,13 @@ from dataclasses import asdict
 from typing import Any
 
 import ipywidgets as W
-import traitlets
 
 from model.constraints import Constraints
 from workbench.runs import Run
 from workbench.state import Asked, RunStatus, State, no_candidates
 from workbench.views import structure
-from workbench.widgets.base import Widget, module
 from workbench.widgets.panel import Panel, button, guarded
+from workbench.widgets.progress import ProgressView
 
 SAID = {
     "idle": "Ready",
@@ -25,14 +24,6 @@ SAID = {
     "done": "Done",
 }
 Begin = Callable[[State, Constraints], Run]
-
-
-class ProgressView(Widget):
-    """Bars of a run and a small picture of the running batch."""
-
-    _esm = module("progress.js")
-    run = traitlets.Dict().tag(sync=True)
-    scene = traitlets.Dict().tag(sync=True)
 
 
 class GeneratePanel(Panel):

@@ -1,11 +1,13 @@
-"""The structure panel: Crystal Toolkit's scene of the selected crystal, as generated and relaxed side by side."""
+"""The structure panel: Crystal Toolkit's scene of the selected crystal, as generated, relaxed, nearest known."""
 
 import base64
 import threading
 import time
+from html import escape
 from typing import Any
 
 import ipywidgets as W
+import pandas as pd
 import traitlets
 
 from model.crystals import Crystals
@@ -13,9 +15,11 @@ from workbench.state import State
 from workbench.views import structure as view
 from workbench.widgets.base import Code, Widget, module
 from workbench.widgets.panel import Panel, button, guarded
+from workbench.widgets.playback import Playback
 
 NOTHING = "Select a crystal\nA click on a row, or on a point of the hull, shows it here."
 SIZES = (("1×1×1", 1), ("2×2×2", 2), ("3×3×3", 3))
+GENERATED, RELAXED, NEAREST = "As generated", "Relaxed", "Nearest known"
 
 
 class Scenes(Widget):
@@ -42,39 +46,43 @@ class StructurePanel(Panel):
         self.files = Code(label="Files")
         self.facts = W.HTML()
         self.facts.add_class("mgb-facts")
+        self.playback = Playback()
         self.size = W.Dropdown(options=SIZES, value=2, layout=W.Layout(width="96px"), tooltip="Supercell")
         self.shown = {
-            name: W.ToggleButton(
-                value=on, description=text, tooltip=f"Show {text.lower()}", layout=W.Layout(width="auto")
-            )
+            name: _toggle(text, f"Show {text.lower()}", value=on)
             for name, text, on in (
                 ("bonds", "Bonds", True),
                 ("polyhedra", "Polyhedra", False),
                 ("unit_cell", "Cell", True),
             )
         }
+        self.path = _toggle("Path", "Play back how it lost its noise", value=False)
         tools = [
             self.size,
             *self.shown.values(),
+            self.path,
             button("PNG", "Save the picture as PNG", self._photograph),
             button("CIF", "Save the crystal as CIF with its space group", self._cif),
         ]
-        self.lay_out([self.scenes], tools, [self.facts, self.files])
+        self.lay_out([self.scenes], tools, [self.playback, self.facts, self.files])
         self._drawn: tuple[Any, ...] = ()
         self._wanted: tuple[Any, ...] = ()
         self._wake = threading.Condition()
         self._drawer: threading.Thread | None = None
         self.size.observe(lambda _: self._ask(), "value")
+        self.path.observe(lambda _: self._show_path(), "value")
         for toggle in self.shown.values():
-            toggle.observe(lambda _: self._toggle(), "value")
+            toggle.observe(lambda _: self._toggled(), "value")
         self.scenes.observe(self._save_image, "image")
-        self.state.watch(self._ask, "selection", "relaxed")
+        self.state.watch(self._ask, "selection", "relaxed", "candidates", "reference")
+        self.state.watch(self._show_path, "selection", "paths")
 
-    # --- drawing: in a thread of its own, the latest wish first, so clicks never wait for bonds --------------------
+    # --- drawing: in a thread of its own, the latest wish first, so clicks never wait for bonds ---------------------
 
     def _ask(self) -> None:
         crystals = self.crystals()
-        wanted = (self.state.selection, self.size.value, tuple(title for title, _ in crystals))
+        known = self.state.row(self.state.selection).get("status", "")
+        wanted = (self.state.selection, self.size.value, known, tuple(title for title, _ in crystals))
         if wanted == self._wanted:
             return
         self._wanted = wanted
@@ -99,15 +107,18 @@ class StructurePanel(Panel):
                     return
 
     def crystals(self) -> list[tuple[str, Crystals]]:
-        """What can be drawn of the selection: as generated, relaxed."""
+        """What can be drawn of the selection: as generated, relaxed, and the nearest known where it is kept."""
         name = self.state.selection
         generated = self.state.crystal(name)
         if generated is None:
             return []
-        both = [("As generated", generated)]
+        found = [(GENERATED, generated)]
         if name in self.state.relaxed:
-            both.append(("Relaxed", self.state.relaxed[name]))
-        return both
+            found.append((RELAXED, self.state.relaxed[name]))
+        near, reference = self.state.row(name).get("nearest_known"), self.state.reference
+        if isinstance(near, str) and near and getattr(reference, "has_structures", False):
+            found.append((NEAREST, reference.structure(near)))
+        return found
 
     @guarded
     def draw(self) -> None:
@@ -126,10 +137,17 @@ class StructurePanel(Panel):
     def _show(self, scenes: list[dict[str, Any]], facts: str) -> None:
         self.set_aside(self.state.selection)
         self.scenes.scenes = scenes
-        self.facts.value = f'<div class="mgb-columns">{facts}</div>'
+        said = verdict(self.state.row(self.state.selection))
+        self.facts.value = f'<div class="mgb-columns">{facts}</div><div class="mgb-verdict">{escape(said)}</div>'
 
-    def _toggle(self) -> None:
+    def _toggled(self) -> None:
         self.scenes.visible = {"atoms": True} | {name: toggle.value for name, toggle in self.shown.items()}
+
+    @guarded
+    def _show_path(self) -> None:
+        path = self.state.paths.get(self.state.selection)
+        self.path.disabled = path is None
+        self.playback.show(path if self.path.value else None)
 
     # --- taking away ------------------------------------------------------------------------------------------------
 
@@ -142,33 +160,49 @@ class StructurePanel(Panel):
     @guarded
     def _save_image(self, change: dict) -> None:
         if change["new"].startswith("data:image/png;base64,"):
-            self.files.download(
-                f"{self.state.selection}.png", base64.b64decode(change["new"].split(",", 1)[1]), "image/png"
-            )
+            data = base64.b64decode(change["new"].split(",", 1)[1])
+            self.files.download(f"{self.state.selection}.png", data, "image/png")
 
     @guarded
     def _cif(self, _button: Any) -> None:
         from model.io import cif_text, to_structures
 
-        crystals = self.crystals()
+        crystals = dict(self.crystals())
         if not crystals:
             raise ValueError("Select a crystal first; then its CIF can be saved.")
-        title, last = crystals[-1]
-        suffix = "-relaxed" if title == "Relaxed" else ""
-        self.files.download(
-            f"{self.state.selection}{suffix}.cif", cif_text(to_structures(last)[0]).encode(), "chemical/x-cif"
-        )
+        title = RELAXED if RELAXED in crystals else GENERATED
+        name = f"{self.state.selection}{'-relaxed' if title == RELAXED else ''}.cif"
+        self.files.download(name, cif_text(to_structures(crystals[title])[0]).encode(), "chemical/x-cif")
+
+
+def _toggle(text: str, about: str, *, value: bool) -> W.ToggleButton:
+    return W.ToggleButton(value=value, description=text, tooltip=about, layout=W.Layout(width="auto"))
 
 
 def _facts(title: str, structure: Any, found: dict[str, Any]) -> str:
     a, b, c = structure.lattice.abc
     angles = ", ".join(f"{x:.1f}" for x in structure.lattice.angles)
     sites = ", ".join(f"{symbol} {letter}" for symbol, letter in found.get("wyckoff", ()))
-    parts = [
+    above = [
         f"<b>{structure.composition.reduced_formula}</b> {title.lower()}",
         f"{found['system']}, {sites}" if found else "no symmetry found",
-        f"{a:.3f}, {b:.3f}, {c:.3f} Å",
-        f"{angles}°",
-        f"{structure.volume:.1f} Å³",
     ]
-    return "<div>" + "<br>".join([" · ".join(parts[:2]), " · ".join(parts[2:])]) + "</div>"
+    below = [f"{a:.3f}, {b:.3f}, {c:.3f} Å", f"{angles}°", f"{structure.volume:.1f} Å³"]
+    return f'<div title="{escape(sites)}">{" · ".join(above)}<br>{" · ".join(below)}</div>'
+
+
+def verdict(row: dict[str, Any]) -> str:
+    """What was judged of a candidate and why, in a line; what waits is said to wait."""
+    if not row:
+        return ""
+    if row.get("status") == "generated":
+        return "Not judged yet."
+    said = []
+    if pd.notna(row.get("energy_above_hull")):
+        said.append(f"{row['energy_above_hull']:+.3f} eV/atom from the hull.")
+    said.append(str(row.get("reason") or "").strip())
+    near, distance = row.get("nearest_known"), row.get("nearest_distance")
+    if isinstance(near, str) and near and near not in said[-1]:
+        away = f", fingerprint distance {distance:.3f}" if pd.notna(distance) else ""
+        said.append(f"Nearest known: {near}{away}.")
+    return " ".join(part for part in said if part)

@@ -78,7 +78,7 @@ function render({ model, el }) {
   el.append(lines, preview);
   const drawRun = () => {
     const run = model.get("run");
-    lines.replaceChildren(...(run.wanted ? bars(run) : [h("div", { class: "line" }, h("span", { "data-said": "phase" }, run.says ?? ""))]));
+    lines.replaceChildren(...(run.wanted ? bars(run) : run.says ? [h("div", { class: "line" }, h("span", { "data-said": "phase" }, run.says))] : []));
   };
   const drawScene = () => {
     const scene = model.get("scene");
