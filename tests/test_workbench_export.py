@@ -3,6 +3,7 @@
 import io
 import zipfile
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -85,7 +86,7 @@ def test_the_zip_is_the_folder(candidates, tmp_path):
 
 def test_what_cannot_be_exported_is_a_sentence(candidates):
     with pytest.raises(export.ExportError, match="nothing to export"):
-        export.select(candidates.where([False] * 4), [], {})
+        export.select(candidates.where(np.zeros(4, dtype=bool)), [], {})
     with pytest.raises(export.ExportError, match="choose again"):
         export.select(candidates, ["gone"], {})
     with pytest.raises(export.ExportError, match="there are cif"):

@@ -68,7 +68,7 @@ def test_what_was_kept_comes_back_the_same(session, tmp_path):
 
 def test_keeping_twice_keeps_the_last(session, tmp_path):
     store.save(session, tmp_path / "a")
-    smaller = Session(name="a", constraints=session.constraints, candidates=session.candidates.where([True] * 2 + [False] * 3))
+    smaller = Session(name="a", constraints=session.constraints, candidates=session.candidates.where(np.arange(5) < 2))
     store.save(smaller, tmp_path / "a")
     assert len(store.load(tmp_path / "a").session.candidates) == 2
     assert not list((tmp_path / "a").glob(".*")), "no draft is left behind"
@@ -182,6 +182,21 @@ def test_a_session_is_kept_while_it_happens_and_goes_on_after_reopening(tmp_path
     assert [entry.made for entry in store.listed(tmp_path / "sessions")] == [8], "it went on in the same folder"
 
 
+def test_looking_around_writes_no_crystals_again(tmp_path, crystals):
+    state, generate, sessions = bench(tmp_path, crystals)
+    state.constraints = Constraints(count=4)
+    generate.start.click()
+    assert state.worker.wait(20)
+    sessions.keeper.keep()
+    folder = sessions.keeper.folder
+    before = {name: (folder / name).stat().st_mtime_ns for name in (store.CRYSTALS, store.RELAXED, store.TABLE)}
+    state.selection = state.candidates.table["id"][2]
+    sessions.keeper.keep()
+    assert {name: (folder / name).stat().st_mtime_ns for name in before} == before
+    assert store.load(folder).session.selection == state.selection
+    sessions.keeper.close()
+
+
 def test_a_new_run_gets_a_folder_of_its_own(tmp_path, crystals):
     state, generate, sessions = bench(tmp_path, crystals)
     state.constraints = Constraints(count=2)
@@ -222,7 +237,7 @@ def test_a_place_that_cannot_be_written_is_said_and_stops_nothing(tmp_path, crys
 
 def test_opening_another_session_never_writes_into_the_first(tmp_path, crystals, session):
     root = tmp_path / "sessions"
-    other = Session(name="other", created="2020", constraints=session.constraints, candidates=session.candidates.where([True] + [False] * 4))
+    other = Session(name="other", created="2020", constraints=session.constraints, candidates=session.candidates.where(np.arange(5) < 1))
     store.save(session, root / "a")
     store.save(other, root / "other")
     (root / "a" / store.RELAXED).write_text("damaged")

@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 from workbench.sessions import store
 from workbench.sessions.session import Session, name_for, now
@@ -52,6 +53,19 @@ def lay_out(session: Session, state: State) -> None:
         state.run = RunStatus(phase="done" if whole else "cancelled", wanted=wanted, made=made, judged=session.judged)
 
 
+class _Same:
+    """Holds a value and is equal to a holder of the very same one."""
+
+    __slots__ = ("value",)
+    __hash__ = None
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.value is self.value
+
+
 class Keeper:
     """Writes a state into a session's folder, in a thread of its own, at most every second or so.
 
@@ -64,7 +78,9 @@ class Keeper:
         self.folder: Path | None = None
         self.trouble = ""
         self._created = ""
+        self._there: dict[str, Any] = {}
         self._dirty = threading.Event()
+        self._writing = threading.Lock()
         self._closing = threading.Event()
         state.observe(self._note, list(WATCHED))
         self._thread = threading.Thread(target=self._keeping, daemon=True, name="bench-keeper")
@@ -82,6 +98,10 @@ class Keeper:
 
     def keep(self) -> None:
         """Write now, if there is anything to keep. Raises SessionError where it cannot be written."""
+        with self._writing:
+            self._keep()
+
+    def _keep(self) -> None:
         state = self.state
         with state.lock:  # a new run empties the state under this lock: never write that into the folder of the old one
             if not len(state.candidates):
@@ -90,13 +110,25 @@ class Keeper:
                 self._created = now()
                 self.folder = self._free(name_for(state.asked.constraints if state.asked else state.constraints))
             folder, session = self.folder, session_of(state, self.folder.name, self._created)
-        store.save(session, folder)
+        now_there = self._parts(folder, session)
+        store.save(session, folder, [name for name, value in now_there.items() if self._there.get(name) != value])
+        self._there = now_there
 
     def close(self) -> None:
         """Stop keeping, after a last write."""
         self._closing.set()
         self._dirty.set()
         self._thread.join(10)
+
+    @staticmethod
+    def _parts(folder: Path, session: Session) -> dict[str, Any]:
+        """What tells whether a file must be written again: values are never changed in place, so identity is enough."""
+        crystals, table = session.candidates.crystals, session.candidates.table
+        return {
+            store.CRYSTALS: (folder, _Same(crystals)),
+            store.RELAXED: (folder, tuple(session.relaxed)),
+            store.TABLE: (folder, _Same(table)),
+        }
 
     def _free(self, name: str) -> Path:
         folder, n = self.root / name, 2

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from model.candidates import Candidates
 from model.constraints import Constraints
 from model.crystals import Crystals
@@ -99,7 +101,7 @@ class Judging:
         names = new.table["id"].astype(str).tolist()
         for one in relaxing(new.crystals, watched, atoms_at_once=ATOMS_AT_ONCE):
             at_rest.append(judge.verdict(new.crystals[one.row], one, names[one.row]))
-            row = new.where([i == one.row for i in range(len(new))])
+            row = new.where(np.arange(len(new)) == one.row)
             watch(
                 Progress(
                     stage="relaxing",

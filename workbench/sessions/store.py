@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,8 +56,11 @@ class Entry:
     damaged: bool = False
 
 
-def save(session: Session, folder: Path) -> None:
-    """Keep a session in its folder. Raises SessionError where the folder cannot be written."""
+def save(session: Session, folder: Path, parts: Container[str] = (CRYSTALS, RELAXED, TABLE)) -> None:
+    """Keep a session in its folder; of the large files only `parts`, where the others are known to be as they were.
+
+    Raises SessionError where the folder cannot be written.
+    """
     from model.io import write_extxyz
 
     table = session.candidates.table
@@ -69,10 +72,13 @@ def save(session: Session, folder: Path) -> None:
     kept = [name for name in table["id"] if name in session.relaxed]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_extxyz(folder / CRYSTALS, session.candidates.crystals, [{"id": name} for name in table["id"]])
-        relaxed = Crystals.join([session.relaxed[name] for name in kept])
-        write_extxyz(folder / RELAXED, relaxed, [{"id": name} for name in kept])
-        _write(folder / TABLE, table.to_csv(index=False))
+        if CRYSTALS in parts:
+            write_extxyz(folder / CRYSTALS, session.candidates.crystals, [{"id": name} for name in table["id"]])
+        if RELAXED in parts:
+            relaxed = Crystals.join([session.relaxed[name] for name in kept])
+            write_extxyz(folder / RELAXED, relaxed, [{"id": name} for name in kept])
+        if TABLE in parts:
+            _write(folder / TABLE, table.to_csv(index=False))
         _write(folder / ABOUT, json.dumps(about, indent=1) + "\n")  # last: with it the session is complete
     except OSError as error:
         raise SessionError(f"The session cannot be kept in {folder}: {error.strerror or error}.") from error

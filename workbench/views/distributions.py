@@ -59,6 +59,7 @@ def distribution(
         else _edges(known, taught, target)
     )
     traces: list[Any] = []
+    top = None
     if taught is not None and taught.n:
         share = np.asarray(taught.counts) / max(taught.n, 1) / np.diff(taught.edges)
         traces.append(
@@ -76,6 +77,8 @@ def distribution(
     if len(known):
         counts, _ = np.histogram(known, bins=edges)
         share = counts / len(known) / np.diff(edges)
+        if traces and max(traces[0].y) > 4 * share.max():  # training data in one peak must not flatten the candidates
+            top = 2.5 * float(share.max())
         traces.append(
             go.Bar(
                 x=(edges[1:] + edges[:-1]) / 2,
@@ -108,7 +111,7 @@ def distribution(
     return style.figure(
         traces,
         xaxis=style.axis(style.title(column)),
-        yaxis=style.axis("Density", rangemode="tozero", showgrid=True),
+        yaxis=style.axis("Density", rangemode="tozero", **({"range": [0, top]} if top else {})),
         shapes=shapes,
         annotations=notes,
         dragmode="select",

@@ -47,7 +47,7 @@ class StructurePanel(Panel):
         self.facts = W.HTML()
         self.facts.add_class("mgb-facts")
         self.playback = Playback()
-        self.size = W.Dropdown(options=SIZES, value=2, layout=W.Layout(width="96px"), tooltip="Supercell")
+        self.size = W.Dropdown(options=SIZES, value=2, layout=W.Layout(width="80px"), tooltip="Supercell")
         self.shown = {
             name: _toggle(text, f"Show {text.lower()}", value=on)
             for name, text, on in (
@@ -198,9 +198,10 @@ def verdict(row: dict[str, Any]) -> str:
     if row.get("status") == "generated":
         return "Not judged yet."
     said = []
-    if pd.notna(row.get("energy_above_hull")):
+    reason = str(row.get("reason") or "").strip()
+    if pd.notna(row.get("energy_above_hull")) and "above the hull" not in reason:
         said.append(f"{row['energy_above_hull']:+.3f} eV/atom from the hull.")
-    said.append(str(row.get("reason") or "").strip())
+    said.append(reason)
     near, distance = row.get("nearest_known"), row.get("nearest_distance")
     if isinstance(near, str) and near and near not in said[-1]:
         away = f", fingerprint distance {distance:.3f}" if pd.notna(distance) else ""
