@@ -16,7 +16,7 @@ _HOMES = {
     "prepare": "model.data.cache",
 }
 
-__all__ = list(_HOMES)  # noqa: PLE0605 - the names are those of _HOMES
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,6 @@
 """Models on disk: ours (JSON and safetensors) and the published MatterGen folders, told apart by what lies in them."""
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any
 
 import torch
 
-from model.statistics import Statistics
 from model import published
 from model.diffusion.coordinates import WrappedNoise
 from model.diffusion.crystal import CrystalDiffusion
@@ -18,6 +16,7 @@ from model.diffusion.species import MaskNoise
 from model.errors import CheckpointError
 from model.network.denoiser import GemNetDenoiser
 from model.sampling.model import CrystalModel
+from model.statistics import Statistics
 from model.tensors import DamagedFileError, read_tensors, write_tensors
 
 FORMAT = 1
@@ -69,7 +68,7 @@ def save(model: CrystalModel, folder: Path | str, *, dtype: torch.dtype = torch.
     }
     write_tensors(partial / _WEIGHTS, weights)
     (partial / _JSON).write_text(json.dumps(describe(model), indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, folder)
+    partial.replace(folder)
 
 
 def describe(model: CrystalModel) -> dict[str, Any]:
@@ -138,9 +137,10 @@ def _diffusion_json(diffusion: CrystalDiffusion) -> dict[str, Any]:
 
 
 def _diffusion(told: Mapping[str, Any]) -> CrystalDiffusion:
+    known = told["lattice"].get("beforehand")
     return CrystalDiffusion(
         coordinates=WrappedNoise(**told["coordinates"]),
-        lattice=LatticeNoise(**told["lattice"] | {"beforehand": tuple(told["lattice"].get("beforehand") or ()) or None}),
+        lattice=LatticeNoise(**told["lattice"] | {"beforehand": tuple(known) if known else None}),
         species=None if told["species"] is None else MaskNoise(**told["species"]),
         weights=tuple(told["weights"]),
         snr=tuple(told["snr"]),

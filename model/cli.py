@@ -1,4 +1,4 @@
-"""`python -m model train`: training where only torch, NumPy and Lightning are installed. Everything else: `workbench`."""
+"""`python -m model train`: training where only torch, NumPy and Lightning are. Everything else: `workbench`."""
 
 import argparse
 import sys

@@ -1,7 +1,7 @@
 """What a person asks for, in plain Python, to and from JSON."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import gcd, isfinite
 from typing import Any
@@ -27,7 +27,7 @@ class Target:
             raise ConstraintError(f"A target runs from a finite low to a finite high; found {self.low} to {self.high}.")
 
     @staticmethod
-    def of(value: "float | tuple[float, float] | Target") -> "Target":
+    def of(value: "float | Sequence[float] | Target") -> "Target":
         """A target out of a number or a pair of numbers."""
         if isinstance(value, Target):
             return value
@@ -57,17 +57,19 @@ class Constraints:
         How many crystals, and where the random streams begin.
     guidance
         Strength of classifier-free guidance, one for all or one for each property.
+
     """
 
-    chemical_system: frozenset[str] | None = None
-    allowed: frozenset[str] | None = None
-    excluded: frozenset[str] = frozenset()
+    # wider than what is kept: __post_init__ makes frozensets, Targets and pairs of whatever is handed in
+    chemical_system: Iterable[str] | None = None
+    allowed: Iterable[str] | None = None
+    excluded: Iterable[str] = frozenset()
     formula: str | None = None
     space_group: int | None = None
-    targets: Mapping[str, Target] = field(default_factory=dict)
-    n_atoms: int | tuple[int, int] | None = None
+    targets: Mapping[str, Target | float | Sequence[float]] = field(default_factory=dict)
+    n_atoms: int | Sequence[int] | None = None
     count: int = 64
-    guidance: float | Mapping[str, float] = 2.0
+    guidance: float | int | Mapping[str, float] = 2.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -158,7 +160,9 @@ class Constraints:
         """Constraints from what `to_json` gave. Raises ConstraintError on unknown names."""
         known = set(Constraints.__dataclass_fields__)
         if extra := set(data) - known:
-            raise ConstraintError(f"Unknown constraints: {', '.join(sorted(extra))}. Known are {', '.join(sorted(known))}.")
+            raise ConstraintError(
+                f"Unknown constraints: {', '.join(sorted(extra))}. Known are {', '.join(sorted(known))}."
+            )
         return Constraints(**data)
 
 

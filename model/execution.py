@@ -9,7 +9,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Cancelled(Exception):  # noqa: N818 - it is an answer, not an error
+class Cancelled(Exception):
     """Raised by a watch to stop the work at the next step; what was finished is kept."""
 
 
@@ -31,7 +31,7 @@ class Progress:
 Watch = Callable[[Progress], None]
 
 
-def silent(progress: Progress) -> None:  # noqa: ARG001 - a watch that does not look
+def silent(progress: Progress) -> None:
     """Watch nothing."""
 
 

@@ -85,7 +85,7 @@ def find(name: str) -> Path:
         shutil.rmtree(draft)
         raise CheckpointError(f"What the hub gave for {name} is not the published file (sha256 {found[:12]}...).")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(draft, folder)
+    draft.replace(folder)
     return folder
 
 
@@ -150,7 +150,9 @@ def _named(entry: Mapping[str, Any], known: Mapping[str, str] | tuple[str, ...],
     target = str(entry.get("_target_", "nothing")) if isinstance(entry, Mapping) else str(entry)
     last = target.rsplit(".", 1)[-1]
     if last not in known and ".".join(target.split(".")[-2:]) not in known:
-        raise CheckpointError(f"The config.yaml of {folder} names the unknown class {target}; known: {', '.join(known)}.")
+        raise CheckpointError(
+            f"The config.yaml of {folder} names the unknown class {target}; known: {', '.join(known)}."
+        )
     return last
 
 
@@ -165,7 +167,9 @@ def _network(module: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     ignored = {"_target_", "scale_file", "atom_embedding", "condition_on_adapt", "num_targets", "otf_graph",
                "regress_stress"}
     if strange := sorted(set(gemnet) - set(SIZES) - ignored):
-        raise CheckpointError(f"The config.yaml of {folder} sets {', '.join(strange)}, which this network does not know.")
+        raise CheckpointError(
+            f"The config.yaml of {folder} sets {', '.join(strange)}, which this network does not know."
+        )
     properties = model.get("property_embeddings_adapt") or {}
     log10 = []
     for name, entry in properties.items():
@@ -193,8 +197,8 @@ def _diffusion(module: Mapping[str, Any], folder: Path) -> CrystalDiffusion:
     return CrystalDiffusion(
         coordinates=WrappedNoise(sigma_min=pos.get("sigma_min", 0.01), sigma_max=pos.get("sigma_max", 5.0)),
         lattice=LatticeNoise(
-            beta_min=cell["beta_min"], beta_max=cell["beta_max"], density=cell["limit_density"],
-            variance=cell["limit_var_scaling_constant"],
+            beta_min=float(cell["beta_min"]), beta_max=float(cell["beta_max"]), density=float(cell["limit_density"]),
+            variance=float(cell["limit_var_scaling_constant"]),
         ),
         species=MaskNoise(hybrid=loss.get("d3pm_hybrid_lambda", 0.01)) if "atomic_numbers" in atoms else None,
         weights=(weights.get("pos", 0.1), weights.get("cell", 1.0), weights.get("atomic_numbers", 1.0)),
@@ -211,7 +215,7 @@ def _newest(folder: Path) -> Path:
 class _Inert:
     """Takes the place of a harmless object that a checkpoint names: holds nothing, does nothing."""
 
-    def __new__(cls, *_: object, **__: object) -> "_Inert":
+    def __new__(cls, *_: object, **__: object) -> "_Inert":  # noqa: PYI034 - Self is refused by the shape checks
         return object.__new__(cls)
 
     def __init__(self, *_: object, **__: object) -> None:
@@ -229,11 +233,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         named = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-        if harmful := [n for n in named if n.split(".")[0] not in _HARMLESS]:
-            raise CheckpointError(
-                f"{path} names {', '.join(sorted(harmful))}, which no weights need; it was not opened. "
-                "Take the file from its publisher."
-            )
+        _refuse_harmful(named, path)
         placeholders = [(type(n.rsplit(".", 1)[-1], (_Inert,), {}), n) for n in named]
         with torch.serialization.safe_globals(placeholders):
             told = torch.load(path, map_location="cpu", weights_only=True)
@@ -246,6 +246,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(told, dict) or not isinstance(told.get("state_dict"), dict):
         raise CheckpointError(f"{path} holds no state_dict, so it is no Lightning checkpoint.")
     return told
+
+
+def _refuse_harmful(named: list[str], path: Path) -> None:
+    harmful = sorted(n for n in named if n.split(".")[0] not in _HARMLESS)
+    if harmful:
+        raise CheckpointError(
+            f"{path} names {', '.join(harmful)}, which no weights need; it was not opened. Take it from its publisher."
+        )
 
 
 def _first(error: Exception) -> str:

@@ -48,6 +48,7 @@ class Streams:
         Number of each crystal in its run (or in its data set).
     attempt
         How often each crystal has been begun anew (or the epoch): a fresh attempt is a fresh stream.
+
     """
 
     def __init__(self, seed: int, index: Int[Tensor, " batch"], attempt: Int[Tensor, " batch"] | None = None) -> None:

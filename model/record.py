@@ -1,7 +1,6 @@
 """What a run of generation leaves behind: a table of its crystals, and a folder that can replay it. Edge: pymatgen."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -114,7 +113,7 @@ class RunFolder:
     def _write_run(self, told: Mapping[str, Any]) -> None:
         partial = self.folder / (RUN + ".partial")
         partial.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-        os.replace(partial, self.folder / RUN)
+        partial.replace(self.folder / RUN)
 
 
 def versions() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Shapes in annotations. Where jaxtyping is not installed (a bare training machine), they are plain tensors."""
 
 try:
-    from jaxtyping import Bool, Float, Int
+    from jaxtyping import Bool, Float, Int, UInt8
 except ImportError:
 
     class _Plain:
@@ -10,6 +10,6 @@ except ImportError:
         def __class_getitem__(cls, item: tuple) -> type:
             return item[0]
 
-    Bool = Float = Int = _Plain
+    Bool = Float = Int = UInt8 = _Plain
 
-__all__ = ["Bool", "Float", "Int"]
+__all__ = ["Bool", "Float", "Int", "UInt8"]

@@ -5,7 +5,6 @@ safetensors library.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -42,7 +41,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     with partial.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         file.writelines(parts)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """For our tests and for other people's: famous crystals, a gate for every crystal, an oracle that denoises
-exactly, an examiner for every potential."""
+exactly, an examiner for every potential.
+"""
 
 from functools import cache
 

@@ -15,6 +15,7 @@ from model.diffusion.lattice import symmetric_noise
 from model.diffusion.schedule import keep_probability, level
 from model.network import graph
 from model.network.embeddings import multi_hot
+from model.randomness import Streams
 from model.sampling.guidance import guided
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -133,7 +134,7 @@ def test_one_predictor_step(base, forward, moment):
     agree(lattice.step(noisy.cell, cells, t, s, 0 * scalar, n, 1.0), told["pred_lattice_mean"], SCHEDULE)
 
 
-class Fixed:
+class Fixed(Streams):
     """A stream that gives the fixture's draws."""
 
     def __init__(self, atoms, cells):

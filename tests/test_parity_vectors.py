@@ -71,16 +71,17 @@ def seen(base):
     """What every block gave, on the test batch."""
     denoiser, _ = base
     kept: dict[str, list] = {"h": [], "m": [], "T": [], "F": [], "S": []}
-    hooks = []
-    for module in denoiser.modules():
+    names = {TripletInteraction: "T", OutputBlock: "F", LatticeBlock: "S"}
+
+    def keep(module, _inputs, out):
         if isinstance(module, InteractionBlock):
-            hooks.append(module.register_forward_hook(lambda _m, _i, out: (kept["h"].append(out[0].clone()), kept["m"].append(out[1].clone())) and None))
-        elif isinstance(module, TripletInteraction):
-            hooks.append(module.register_forward_hook(lambda _m, _i, out: kept["T"].append(out.clone())))
-        elif isinstance(module, OutputBlock):
-            hooks.append(module.register_forward_hook(lambda _m, _i, out: kept["F"].append(out.clone())))
-        elif isinstance(module, LatticeBlock):
-            hooks.append(module.register_forward_hook(lambda _m, _i, out: kept["S"].append(out.clone())))
+            kept["h"].append(out[0].clone())
+            kept["m"].append(out[1].clone())
+        else:
+            kept[names[type(module)]].append(out.clone())
+
+    kinds = (InteractionBlock, *names)
+    hooks = [m.register_forward_hook(keep) for m in denoiser.modules() if isinstance(m, kinds)]
     with torch.no_grad():
         answer = denoiser(NOISY, T)
     for hook in hooks:
@@ -116,8 +117,8 @@ def test_block_after_block(seen, what):
 def test_outputs(seen):
     answer, _ = seen
     told = GOLDEN["outputs"]
-    for ours, theirs in ((answer.frac, told["pos"]), (answer.cell, told["cell"])):
-        theirs = torch.tensor(theirs)
+    for ours, numbers in ((answer.frac, told["pos"]), (answer.cell, told["cell"])):
+        theirs = torch.tensor(numbers)
         assert float((ours - theirs).abs().max()) < 1e-3 * float(theirs.abs().max())
     assert answer.logits[0, :6].tolist() == pytest.approx(told["logits"], rel=1e-3)
     assert float(answer.logits.double().sum()) == pytest.approx(told["logits_sum"], rel=1e-4)

@@ -122,7 +122,8 @@ class CrystalDiffusion:
         stds = self.coordinates.std(t, n), self.lattice.std(t, n)
         alphas = torch.ones_like(t), (self.lattice.alpha(t) / self.lattice.alpha(s)) ** 2
         if averaged:
-            frac_norms = _norms(prediction.frac, noisy.owner, len(noisy)) / stds[0], _norms(shaken, noisy.owner, len(noisy))
+            owner, batch = noisy.owner, len(noisy)
+            frac_norms = _norms(prediction.frac, owner, batch) / stds[0], _norms(shaken, owner, batch)
             cell_norms = prediction.cell.flatten(1).norm(dim=-1) / stds[1], strained.flatten(1).norm(dim=-1)
             sizes = [
                 averaged_size(a, snr, *norms)

@@ -27,6 +27,7 @@ class GemNetDenoiser(nn.Module):
         Which of them are heard on a logarithmic scale; by default as PROPERTIES says.
     gemnet
         Sizes of the network, as `GemNet` takes them.
+
     """
 
     def __init__(

@@ -21,7 +21,7 @@ class NoiseLevelEncoding(nn.Module):
         self.register_buffer("div_term", frequencies)
 
     def forward(self, value: Float[Tensor, " batch"]) -> Float[Tensor, "batch width"]:
-        """sin at even places, cos at odd ones."""
+        """Sin at even places, cos at odd ones."""
         phase = value[:, None] * self.div_term
         return torch.stack([phase.sin(), phase.cos()], dim=-1).flatten(1)
 

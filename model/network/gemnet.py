@@ -3,6 +3,7 @@
 Attribute names are those of the published checkpoints; the symbols in comments are those of section 3 of the facts.
 """
 
+import inspect
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -124,7 +125,7 @@ class AtomUpdate(nn.Module):
         self.layers = nn.Sequential(Dense(edge, atom), *residuals(count, atom))
 
     def forward(self, m: Tensor, rbf: Tensor, graph: Graph, atoms: int) -> Tensor:
-        """g of section 3.7, step 3."""
+        """G of section 3.7, step 3."""
         return self.layers(self.scale_sum(sum_over_edges(m * self.dense_rbf(rbf), graph.target, atoms)))
 
 
@@ -304,4 +305,4 @@ def _stress(stretch: Float[Tensor, " edges"], graph: Graph, batch: int) -> Float
     return (total / edges[:, None]).unflatten(-1, (3, 3))
 
 
-SIZES: Sequence[str] = tuple(GemNet.__init__.__kwdefaults__ or ())
+SIZES: Sequence[str] = tuple(inspect.signature(GemNet).parameters)

@@ -89,6 +89,7 @@ def generate(
         (`stage="generate"`, a `Batch` as payload). May raise Cancelled.
 
     Raises ConstraintError where the model cannot follow the constraints.
+
     """
     requests.check(constraints, model, start)
     method = Method(steps=steps, scheme=scheme, corrections=corrections, published=published)

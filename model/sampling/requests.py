@@ -30,6 +30,7 @@ class Start:
         Whether the lattice stays.
     strength
         Where the walk begins, in (0, 1]: 1 forgets all that is not kept, small values vary it slightly.
+
     """
 
     crystal: Crystals

@@ -21,6 +21,7 @@ class Scheme:
         Weight of the answer at the end of the step (½: Heun); anything but 0 costs a second evaluation.
     order
         How fast the error falls with the step, on smooth cases.
+
     """
 
     name: str

@@ -169,7 +169,7 @@ def _set_aside(noisy: Crystals, fine: Tensor, plan: Walk) -> tuple[Crystals, Ten
 
 
 def _finished(noisy: Crystals) -> Crystals:
-    """Coordinates in [0, 1), cells right-handed; a symmetric matrix that already is a cell is left to the last digit."""
+    """Coordinates in [0, 1), cells right-handed; what already is a cell is left to the last digit."""
     handed = torch.linalg.det(noisy.cell) > 0
     cells = torch.where(handed[:, None, None], noisy.cell, cell.symmetric(noisy.cell))
     return noisy.replace(frac=wrapped(noisy.frac), cell=cells)

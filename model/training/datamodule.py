@@ -1,4 +1,4 @@
-"""Which crystals each step sees: a pure function of seed and step, so that a run can go on anywhere. Edge: lightning."""
+"""Which crystals each step sees: a function of seed and step, so that a run can go on anywhere. Edge: lightning."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +26,8 @@ class Steps(IterableDataset):
         for step in range(self.first, self.last):
             if step // per_epoch != epoch:
                 epoch = step // per_epoch
-                order = torch.randperm(self.rows, generator=torch.Generator().manual_seed(self.seed * 1_000_003 + epoch))
+                shuffle = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+                order = torch.randperm(self.rows, generator=shuffle)
             begin = step % per_epoch * self.batch_size
             yield Batch(order[begin : begin + self.batch_size], step)
 

@@ -71,8 +71,9 @@ class Teaching(pl.LightningModule):
         network = self.denoiser if self.averaged is None else self.averaged.module
         self._tell("val", self._losses(network, "val", batch, VALIDATION_SEED, dropout=False))
 
-    def on_train_batch_end(self, *_: object) -> None:
-        """The moving average follows, quickly at first."""
+    def optimizer_step(self, *arguments: Any, **options: Any) -> None:
+        """A step, after which the moving average follows, quickly at first; before any checkpoint is written."""
+        super().optimizer_step(*arguments, **options)
         if self.averaged is not None:
             step = int(self.averaged.n_averaged)
             decay = min(self.recipe.average, (1 + step) / (10 + step))
@@ -83,14 +84,8 @@ class Teaching(pl.LightningModule):
         """Adam; a short rise, a plateau, a linear fall."""
         taught = [p for p in self.denoiser.parameters() if p.requires_grad]
         optimizer = torch.optim.Adam(taught, lr=self.recipe.learning_rate)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: relative_rate(self.recipe, step))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def _rate(self, step: int) -> float:
-        recipe = self.recipe
-        rise = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
-        fall = (recipe.steps - step) / (recipe.decay * recipe.steps) if recipe.decay else 1.0
-        return rise * min(1.0, max(0.0, fall))
 
     def _losses(self, network: nn.Module, split: str, batch: Batch, seed: int, *, dropout: bool) -> Losses:
         clean = self._crystals[split][batch.rows]
@@ -128,3 +123,10 @@ def forget_some(conditions: Conditions, streams: Streams, chance: float) -> Cond
         name: ~complete | (lots[:, i] <= chance) for i, name in enumerate(names)
     }
     return conditions.forget(hidden)
+
+
+def relative_rate(recipe: Recipe, step: int) -> float:
+    """Learning rate at a step as a share of the highest: a rise, a plateau, a fall."""
+    rise = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
+    fall = (recipe.steps - step) / (recipe.decay * recipe.steps) if recipe.decay else 1.0
+    return rise * min(1.0, max(0.0, fall))

@@ -1,7 +1,6 @@
 """A training run in a folder: begin, go on, and take the model out of it."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any
 import torch
 
 from model import checkpoints
-from model.data.cache import Dataset
 from model.crystals import Crystals
+from model.data.cache import Dataset
 from model.diffusion.crystal import CrystalDiffusion
 from model.diffusion.lattice import LatticeNoise
 from model.diffusion.species import MaskNoise
@@ -43,6 +42,7 @@ def train(
         Stop after this step, to go on later; None runs to the recipe's end.
 
     Raises RunError where the folder holds a run of another recipe, or the data lack a split.
+
     """
     train_set, val_set = _open(data, "train"), _open(data, "val")
     run.mkdir(parents=True, exist_ok=True)
@@ -56,8 +56,10 @@ def train(
     trainer = trainer_for(run, recipe, accelerator=accelerator, until=until, progress=progress)
     trainer.fit(teaching, datamodule=batches, ckpt_path=newest_checkpoint(run))
     network = denoiser if teaching.averaged is None else teaching.averaged.module
-    facts = {"trained_on": train_set.manifest.get("fingerprint"), "crystals": len(train_set), "steps": trainer.global_step,
-             "recipe": _plain(recipe)}
+    facts = {
+        "trained_on": train_set.manifest.get("fingerprint"), "crystals": len(train_set),
+        "steps": trainer.global_step, "recipe": _plain(recipe),
+    }
     model = CrystalModel(name=name, denoiser=network.eval(), diffusion=diffusion, statistics=train_set.statistics,
                          facts=facts)
     if trainer.global_step >= recipe.steps and not (run / "model").exists():
@@ -131,8 +133,10 @@ def _agree(run: Path, told: Mapping[str, Any]) -> None:
         differ = [k for k in told["recipe"] if before["recipe"].get(k) != told["recipe"][k]]
         differ += [k for k in ("data", "name") if before[k] != told[k]]
         if differ:
-            raise RunError(f"{run} holds a run with other {', '.join(differ)}; name another folder, or repeat its recipe.")
+            raise RunError(
+                f"{run} holds a run with other {', '.join(differ)}; name another folder, or repeat its recipe."
+            )
         return
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    partial.replace(path)

@@ -41,9 +41,9 @@ def test_skipping_steps_reveals_as_often_as_taking_them_all():
     noise = MaskNoise()
     for start, stop in ((1000, 0), (900, 350), (400, 399)):
         still = math.prod(
-            1 - float(noise.reveal_chance(torch.tensor(j + 1), torch.tensor(j))) for j in range(stop, start)
+            1 - float(noise.reveal_chance(torch.tensor([j + 1]), torch.tensor([j]))) for j in range(stop, start)
         )
-        whole = 1 - float(noise.reveal_chance(torch.tensor(start), torch.tensor(stop)))
+        whole = 1 - float(noise.reveal_chance(torch.tensor([start]), torch.tensor([stop])))
         assert still == pytest.approx(whole, abs=1e-4)
 
 
