@@ -416,3 +416,61 @@ def test_distributions_offer_what_is_asked_and_known(state):
         assert panel.plot.figure
         assert panel.notice.kind != "error"
     assert RunStatus().phase == "idle"
+
+
+def test_rates_are_shown_with_what_they_mean(state, crystals):
+    panel = CandidatesPanel(state)
+    panel._toggle_card(None)
+    assert "no rates yet" in panel.notice.sentence
+    state.candidates = many(4)
+    state.scorecard = "stable 50 % [10 %, 90 %] 2 of 4"
+    panel._toggle_card(None)
+    assert panel.card.text == state.scorecard
+    state.scorecard = "stable 75 %"
+    assert panel.card.text == "stable 75 %"
+    panel._toggle_card(None)
+    assert panel.card.text == ""
+
+
+def test_a_verdict_is_a_line_with_its_reason():
+    from workbench.widgets.structures import verdict
+
+    assert verdict({}) == ""
+    assert verdict({"status": "generated"}) == "Not judged yet."
+    said = verdict({"status": "judged", "energy_above_hull": 0.02, "reason": "", "nearest_known": "mp-1", "nearest_distance": 0.2})
+    assert said == "+0.020 eV/atom from the hull. Nearest known: mp-1, fingerprint distance 0.200."
+    assert verdict({"status": "judged", "energy_above_hull": 0.5, "reason": "Unstable: 0.500 eV/atom above the hull."}).count("0.5") == 1
+
+
+def test_the_path_of_a_crystal_is_played_back(state, crystals):
+    from workbench.widgets.structures import StructurePanel
+
+    panel = StructurePanel(state)
+    run = begin(state, Constraints(count=2), Freezing(crystals, steps=8)).start()
+    assert run.wait(20)
+    assert panel.path.disabled
+    state.selection = state.candidates.table["id"][1]
+    assert not panel.path.disabled
+    assert panel.playback.layout.display == "none"
+    panel.path.value = True
+    assert panel.playback.layout.display == ""
+    first = panel.playback.picture.scene
+    assert "undecided" in first["facts"][1]
+    panel.playback.slider.value = panel.playback.slider.max
+    last = panel.playback.picture.scene
+    assert last["facts"][1].startswith("0 of")
+    assert last["facts"][-1].startswith("space group")
+    assert last["positions"] != first["positions"]
+
+
+def test_the_nearest_known_crystal_is_drawn_where_it_is_kept(state):
+    panel = StructurePanel(state)
+    near = famous(famous_names()[1])
+    table = many(2)
+    state.candidates = table.learn(nearest_known=["mp-1", None])
+    state.selection = "c00000"
+    assert [title for title, _ in panel.crystals()] == ["As generated"]
+    state.reference = SimpleNamespace(hull=state.reference.hull, has_structures=True, structure=lambda name: near if name == "mp-1" else None)
+    assert [title for title, _ in panel.crystals()] == ["As generated", "Nearest known"]
+    state.selection = "c00001"
+    assert [title for title, _ in panel.crystals()] == ["As generated"]

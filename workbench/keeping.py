@@ -26,6 +26,7 @@ def session_of(state: State, name: str, created: str) -> Session:
             model_name=asked.model_name,
             model_hash=asked.model_hash,
             reference=str(getattr(state.reference, "name", "")),
+            scorecard=str(state.scorecard or ""),
             relaxed=dict(state.relaxed),
             selection=state.selection,
             chosen=tuple(state.chosen),
@@ -40,7 +41,8 @@ def lay_out(session: Session, state: State) -> None:
     made, wanted = len(session.candidates), session.constraints.count
     whole = made >= wanted and session.judged == made
     with state.lock:
-        state.selection, state.chosen, state.narrowed, state.paths, state.scorecard = "", (), {}, {}, None
+        state.selection, state.chosen, state.narrowed, state.paths = "", (), {}, {}
+        state.scorecard = session.scorecard or None
         state.asked = Asked(constraints=session.constraints, steps=session.steps or state.steps,
                             model_name=session.model_name, model_hash=session.model_hash)  # fmt: skip
         state.constraints = session.constraints

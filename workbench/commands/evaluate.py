@@ -46,6 +46,8 @@ def evaluate(
                 reading, out, potential=potential, reference=known, relax=relax, fmax=fmax, steps=steps,
                 workers=workers, watch=watch,
             )  # fmt: skip
+    except KeyboardInterrupt:
+        raise fail("Stopped. What has come to rest is kept: the same command goes on from there.", code=130) from None
     except (ValueError, OSError, ImportError) as error:
         raise fail(str(error)) from error
     typer.echo(str(card))

@@ -22,6 +22,7 @@ class Session:
     model_name: str = ""
     model_hash: str = ""
     reference: str = ""
+    scorecard: str = ""
     relaxed: Mapping[str, Crystals] = field(default_factory=dict)
     selection: str = ""
     chosen: tuple[str, ...] = ()

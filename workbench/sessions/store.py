@@ -29,7 +29,7 @@ _TEXTS = (
     "novelty",
     "nearest_known",
 )
-_PLAIN = ("name", "created", "steps", "model_name", "model_hash", "reference", "selection")
+_PLAIN = ("name", "created", "steps", "model_name", "model_hash", "reference", "scorecard", "selection")
 
 
 class SessionError(ValueError):

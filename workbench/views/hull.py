@@ -1,7 +1,7 @@
 """The phase diagram of a chemical system with candidates on and above it. Edge: pymatgen."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,16 @@ class Phase:
 
     formula: str
     energy: float
+
+
+def known_phases(reference: Any, elements: Iterable[str]) -> list[Phase]:
+    """Known phases of a chemical system and its subsystems, without the elements; none without a reference."""
+    elements = list(elements)
+    if reference is None or not elements:
+        return []
+    known = reference.hull.entries(elements)
+    known = known[known["kind"] != "element"]
+    return [Phase(str(f), float(e)) for f, e in zip(known["formula"], known["formation_energy"], strict=True)]
 
 
 def diagram(phases: Sequence[Phase], elements: Sequence[str]) -> "PhaseDiagram":

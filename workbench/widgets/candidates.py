@@ -44,16 +44,17 @@ class CandidatesPanel(Panel):
         self.table = Table()
         self._at = np.zeros(0, dtype=int)
         self.files = Code(label="Files")
+        self.card = Code(label="Scorecard")
         self.into = W.Text(
             value="export",
             placeholder="folder",
-            layout=W.Layout(width="120px"),
+            layout=W.Layout(width="96px"),
             tooltip="Folder the export is written to",
         )
         self.lay_out(
             [self.table],
             [
-                W.HTML("to folder"),
+                W.HTML("to"),
                 self.into,
                 button(
                     "Export",
@@ -61,9 +62,10 @@ class CandidatesPanel(Panel):
                     self._export,
                     primary=True,
                 ),
-                button("Download zip", "The same files as one zip for the browser", self._download),
+                button("Scorecard", "Rates with definition, reference, n and 95 % interval", self._toggle_card),
+                button("Zip", "The same files as one zip for the browser", self._download),
             ],
-            [self.files],
+            [self.card, self.files],
         )
         self.table.observe(lambda _: self.refresh(), ["sort", "filters"])
         self.table.observe(lambda _: self._send_page(), "window")
@@ -101,6 +103,8 @@ class CandidatesPanel(Panel):
             ]
             self._send_page()
             self._show_selection()
+        if self.card.text:
+            self.card.text = str(self.state.scorecard or "")
 
     def _send_page(self) -> None:
         first, count = (max(0, int(n)) for n in self.table.window)
@@ -154,6 +158,13 @@ class CandidatesPanel(Panel):
 
     def _wanted(self) -> export.Selection:
         return export.select(self.state.candidates, self.state.chosen, self.state.relaxed)
+
+    @guarded
+    def _toggle_card(self, _button: Any) -> None:
+        card = self.state.scorecard
+        if card is None:
+            raise ValueError("There are no rates yet; they appear with the first judged batch.")
+        self.card.text = "" if self.card.text else str(card)
 
     @guarded
     def _export(self, _button: Any) -> None:

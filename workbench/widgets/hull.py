@@ -6,7 +6,7 @@ import ipywidgets as W
 
 from workbench.state import State
 from workbench.views import style
-from workbench.views.hull import Phase, hull
+from workbench.views.hull import hull, known_phases
 from workbench.widgets.base import Plot
 from workbench.widgets.panel import Panel, guarded, offer
 
@@ -53,22 +53,13 @@ class HullPanel(Panel):
             self._hang(style.says("No reference yet", "Known phases are being read."), "")
         else:
             elements = self.system.value.split("-")
-            phases = self.phases(elements)
+            phases = known_phases(self.state.reference, elements)
             few = (
                 f", only {len(phases)} known phases: stable is claimed easily"
                 if len(phases) < WELL_COVERED
                 else f", {len(phases)} known phases"
             )
             self._hang(hull(self.state.candidates, phases, elements, self.state.selection), self.system.value + few)
-
-    def phases(self, elements: list[str]) -> list[Phase]:
-        """Known phases of the system and its subsystems, without the elements themselves."""
-        known = self.state.reference.hull.entries(elements)
-        known = known[known["kind"] != "element"]
-        return [
-            Phase(formula, float(energy))
-            for formula, energy in zip(known["formula"], known["formation_energy"], strict=True)
-        ]
 
     def _hang(self, figure: Any, aside: str) -> None:
         self.set_aside(aside)

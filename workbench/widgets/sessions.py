@@ -5,9 +5,13 @@ from typing import Any
 
 import ipywidgets as W
 
-from workbench.keeping import Keeper
+from workbench.keeping import Keeper, session_of
+from workbench.report import report
 from workbench.sessions import store
+from workbench.sessions.session import now
 from workbench.state import State
+from workbench.views.hull import known_phases
+from workbench.widgets.base import Code
 from workbench.widgets.panel import Panel, button, guarded, offer
 
 NONE = [("none kept yet", "")]
@@ -26,16 +30,18 @@ class SessionsPanel(Panel):
         self.which.add_class("mgb-wide")
         self.open = button("Open", "Lay this session out on the bench", self._open)
         self.remove = button("Delete", "Delete this session from the disk", self._ask_to_delete)
+        self.page = button("Report", "Save what is on the bench as one HTML page to hand on", self._report)
+        self.files = Code(label="Files")
         self.sure = button("Delete for good", "There is no way back", self._delete)
         self.keep = button("Keep it", "Leave the session where it is", self._leave)
         self._doubt = W.HBox([self.sure, self.keep])
-        self._buttons = W.HBox([self.open, self.remove])
+        self._buttons = W.HBox([self.open, self.remove, self.page])
         for row in (self._doubt, self._buttons):
             row.add_class("mgb-row")
         self._doubt.layout.display = "none"
         stack = W.VBox([self.which, self._buttons, self._doubt])
         stack.add_class("mgb-stack")
-        self.lay_out([stack])
+        self.lay_out([stack], below=[self.files])
         self.state.watch(self._kept, "session")
         self.state.watch(self._enable, "run")
 
@@ -70,6 +76,17 @@ class SessionsPanel(Panel):
         n = len(opened.session.candidates)
         said = f"Opened {opened.session.name} with {n} crystal{'' if n == 1 else 's'}."
         self.say(" ".join([said, *opened.missing]), "warning" if opened.missing else "info")
+
+    @guarded
+    def _report(self, _button: Any) -> None:
+        state = self.state
+        if not len(state.candidates):
+            raise ValueError("There is nothing to report yet; generate crystals or open a session first.")
+        name = self.keeper.folder.name if self.keeper.folder else "report"
+        phases = known_phases(state.reference, state.asked.constraints.required) if state.asked else []
+        text = report(session_of(state, name, now()), phases, state.scorecard)
+        self.files.download(f"{name}.html", text.encode(), "text/html")
+        self.say(f"Handed the report to the browser as {name}.html.")
 
     @guarded
     def _ask_to_delete(self, _button: Any) -> None:
