@@ -1,6 +1,6 @@
 """From crystals to verdicts: relaxed, above the hull, unique, novel, and why not. Edge: pandas, pymatgen."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 from model.candidates import Candidates
 from model.crystals import Crystals
 from model.evaluation.hull import STABLE, Footing
+from model.evaluation.journal import Journal
 from model.evaluation.matching import Earlier, Matcher, Nearest, Probe, nearest, probe
 from model.evaluation.metrics import displacement, geometry_valid
 from model.evaluation.reference import Reference
@@ -18,8 +19,12 @@ from model.evaluation.scorecard import Scorecard, score
 from model.execution import INLINE, Progress, Watch, silent
 from model.properties.supply_risk import hhi
 from model.relax.potential import Potential
-from model.relax.relaxer import Relaxation, Relaxed, gather, read, relaxing
+from model.relax.relaxer import Relaxation, Relaxed, gather, read, relaxing, renumbered
 
+_NAMES = [
+    "id", "formula", "status", "reason", "energy_above_hull", "stable", "unique", "novel", "novelty", "sun", "rmsd",
+    "structure_valid", "relaxed_converged", "space_group_number", "relaxed_space_group_number",
+]  # fmt: skip
 _BATCH = 32  # crystals read at once where nothing is relaxed
 
 
@@ -144,18 +149,23 @@ def evaluate(
     missing: Mapping[str, str] | None = None,
     earlier: Earlier | None = None,
     matcher: Matcher | None = None,
+    journal: Journal | None = None,
     executor: Executor = INLINE,
     watch: Watch = silent,
 ) -> Evaluation:
     """Judge crystals: relax them, measure them against the hull, and tell which are unique and novel.
 
     `potential` is CHGNet and `reference` the shipped one unless given. `made` and `missing` account for crystals that
-    were generated but are not here. `watch` hears of every crystal as soon as it is judged, as a `Verdict`.
+    were generated but are not here. `earlier` are crystals of the same set judged before, for uniqueness. With a
+    `journal`, what came to rest in an interrupted evaluation is not relaxed again. `watch` hears of every crystal as
+    soon as it is judged, as a `Verdict`.
     """
     crystals, names = _names(candidates, ids)
     judge = make_judge(potential, reference, matcher)
     found: list[Verdict | None] = [None] * len(crystals)
-    for verdict in judging(judge, crystals, names, relax=relax, fmax=fmax, steps=steps, executor=executor, watch=watch):
+    for verdict in judging(
+        judge, crystals, names, relax=relax, fmax=fmax, steps=steps, journal=journal, executor=executor, watch=watch
+    ):
         found[verdict.row] = verdict
     verdicts = settle([v for v in found if v is not None], earlier or Earlier(judge.matcher))
     table = tabulate(verdicts, candidates)
@@ -195,15 +205,18 @@ def judging(
     relax: bool = True,
     fmax: float = 0.05,
     steps: int = 500,
+    journal: Journal | None = None,
     executor: Executor = INLINE,
     watch: Watch = silent,
 ) -> Iterator[Verdict]:
     """Verdicts as crystals come to rest, in whatever order they do, still without uniqueness."""
-    stream = (
-        relaxing(crystals, judge.potential, fmax=fmax, steps=steps, executor=executor)
-        if relax
-        else _standing(crystals, judge.potential)
-    )
+
+    def rest(some: Crystals) -> Iterator[Relaxed]:
+        if relax:
+            return relaxing(some, judge.potential, fmax=fmax, steps=steps, executor=executor)
+        return _standing(some, judge.potential)
+
+    stream = rest(crystals) if journal is None else _remembered(crystals, rest, journal)
     for done, one in enumerate(stream, start=1):
         verdict = judge.verdict(crystals[one.row], one, names[one.row], was_relaxed=relax)
         watch(Progress(stage="judge", done=done, total=len(crystals), payload=verdict))
@@ -231,7 +244,8 @@ def tabulate(verdicts: Sequence[Verdict], candidates: Candidates | Crystals) -> 
     """The table of judged crystals; what was known of candidates before stays."""
     import pandas as pd
 
-    table = pd.DataFrame([dict(verdict.columns) for verdict in verdicts])
+    rows = [dict(verdict.columns) for verdict in verdicts]
+    table = pd.DataFrame(rows, columns=None if rows else _NAMES)
     for column in ("stable", "unique", "novel", "sun", "relaxed_converged", "structure_valid"):
         if column in table:
             table[column] = table[column].astype("boolean")
@@ -239,6 +253,19 @@ def tabulate(verdicts: Sequence[Verdict], candidates: Candidates | Crystals) -> 
         before = candidates.table.reset_index(drop=True)
         table = before.drop(columns=[c for c in before.columns if c in table.columns]).join(table)
     return table
+
+
+def _remembered(
+    crystals: Crystals, rest: Callable[[Crystals], Iterator[Relaxed]], journal: Journal
+) -> Iterator[Relaxed]:
+    """Crystals that came to rest before, then the others, each kept as it comes."""
+    before = journal.begin()
+    yield from before.values()
+    rows = [row for row in range(len(crystals)) if row not in before]
+    for one in rest(crystals[rows]) if rows else ():
+        one = renumbered(one, rows[one.row])  # noqa: PLW2901 - the same crystal under its row in the whole set
+        journal.add(one)
+        yield one
 
 
 def _standing(crystals: Crystals, potential: Potential) -> Iterator[Relaxed]:

@@ -9,7 +9,7 @@ by element; the spread tells polymorphs apart that the mean alone confuses.
 import numpy as np
 
 from model.crystals import Crystals
-from model.shapes import Float, Int
+from model.shapes import Float, Int, UInt8
 
 SHELL = 8  # nearest atoms of each element that are looked at
 WIDTH = 2 * SHELL  # bytes for each ordered pair of elements
@@ -17,7 +17,7 @@ STEP = 0.02  # kept in one byte: up to 5.1 times the atomic spacing
 _LONGEST = 40.0  # Å; nothing beyond is looked for
 
 
-def fingerprint(crystal: Crystals) -> Int[np.ndarray, " pairs_shell"]:
+def fingerprint(crystal: Crystals) -> UInt8[np.ndarray, " pairs_shell"]:
     """The fingerprint of one crystal as bytes: elements by rising number, pair after pair, `WIDTH` bytes each.
 
     Raises ValueError where the cell is no cell.
@@ -42,7 +42,7 @@ def fingerprint(crystal: Crystals) -> Int[np.ndarray, " pairs_shell"]:
     return np.rint(both.reshape(-1) / STEP).astype(np.uint8)
 
 
-def fingerprints(crystals: Crystals) -> "list[Int[np.ndarray, ' pairs_shell']]":
+def fingerprints(crystals: Crystals) -> "list[UInt8[np.ndarray, ' pairs_shell']]":
     """The fingerprint of every crystal; a crystal without one gets an empty one."""
     found = []
     for crystal in crystals:
@@ -54,7 +54,7 @@ def fingerprints(crystals: Crystals) -> "list[Int[np.ndarray, ' pairs_shell']]":
 
 
 def distance(
-    one: Int[np.ndarray, " pairs_shell"], others: Int[np.ndarray, "known pairs_shell"]
+    one: UInt8[np.ndarray, " pairs_shell"], others: UInt8[np.ndarray, "known pairs_shell"]
 ) -> Float[np.ndarray, " known"]:
     """How far known fingerprints of the same elements lie, in atomic spacings: root mean squares, both parts added."""
     gap = others.astype(np.float32) - one.astype(np.float32)

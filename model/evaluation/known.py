@@ -12,7 +12,7 @@ import torch
 
 from model.crystals import Crystals
 from model.evaluation.fingerprint import distance
-from model.shapes import Float, Int
+from model.shapes import Float, Int, UInt8
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +28,7 @@ class KnownCrystal(NamedTuple):
     formula: str
     space_group: int
     n_primitive: int  # atoms in the primitive cell as the matcher finds it; crystals that differ here never match
-    fingerprint: Int[np.ndarray, " pairs_shell"]
+    fingerprint: UInt8[np.ndarray, " pairs_shell"]
     frac: Float[np.ndarray, "atoms 3"] | None = None
     cell: Float[np.ndarray, "3 3"] | None = None
     numbers: Int[np.ndarray, " atoms"] | None = None
@@ -61,7 +61,7 @@ class KnownCrystals:
         return "frac" in self.table.column_names
 
     @cached_property
-    def keys(self) -> Int[np.ndarray, " known"]:
+    def keys(self) -> np.ndarray:
         """Hashes of the formulas, rising."""
         return self._flat("key").to_numpy(zero_copy_only=False)
 
@@ -96,13 +96,13 @@ class KnownCrystals:
         return self.table.column("id")[int(row)].as_py()
 
     def distances(
-        self, fingerprint: Int[np.ndarray, " pairs_shell"], rows: Int[np.ndarray, " found"]
+        self, fingerprint: UInt8[np.ndarray, " pairs_shell"], rows: Int[np.ndarray, " found"]
     ) -> Float[np.ndarray, " found"]:
         """Fingerprint distances to rows of the same formula; infinite where one of the two has no fingerprint."""
         away = np.full(len(rows), np.inf)
-        fits = np.array([len(self._prints[row]) == len(fingerprint) > 0 for row in rows], dtype=bool)
+        fits = np.array([len(self._prints[row]) == len(fingerprint) > 0 for row in rows.tolist()], dtype=bool)
         if fits.any():
-            away[fits] = distance(fingerprint, np.stack([self._prints[row] for row in rows[fits]]))
+            away[fits] = distance(fingerprint, np.stack([self._prints[row] for row in rows[fits].tolist()]))
         return away
 
     def structure(self, row: int) -> Crystals:

@@ -11,7 +11,7 @@ import numpy as np
 from model.crystals import Crystals
 from model.evaluation.fingerprint import distance, fingerprint
 from model.evaluation.known import KnownCrystals
-from model.shapes import Int
+from model.shapes import UInt8
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -29,7 +29,7 @@ class Probe:
     id: str
     formula: str
     composition: dict[str, float]
-    fingerprint: Int[np.ndarray, " pairs_shell"]
+    fingerprint: UInt8[np.ndarray, " pairs_shell"]
     reduced: "Structure | None"
 
     @property
@@ -130,9 +130,9 @@ class Nearest:
     matches: bool | None
 
 
-# With fingerprints alone: of 2,016 pairs of known polymorphs with equally many atoms in their primitive cells the matcher
-# calls 83 % of those closer than CLOSE the same, and 1.7 % of those beyond FAR. Of 160 known crystals relaxed with
-# CHGNet, 91 % stayed within CLOSE of themselves and 99 % within FAR. Between the two it is left open.
+# With fingerprints alone: of 2,016 pairs of known polymorphs with equally many atoms in their primitive cells the
+# matcher calls 83 % of those closer than CLOSE the same, and 1.7 % of those beyond FAR. Of 160 known crystals relaxed
+# with CHGNet, 91 % stayed within CLOSE of themselves and 99 % within FAR. Between the two it is left open.
 CLOSE, FAR = 0.03, 0.08
 
 
@@ -146,14 +146,15 @@ def nearest(one: Probe, known: KnownCrystals, matcher: Matcher) -> Nearest | Non
     first = order[0]
     if not known.has_structures:
         alike = known.n_primitive[rows[first]] == one.n_primitive
-        return _answer(known, rows[first], away[first], _by_distance(away[first]) if alike else False)
+        verdict = _by_distance(float(away[first])) if alike else False
+        return _answer(known, int(rows[first]), float(away[first]), verdict)
     for place in order:
         if known.n_primitive[rows[place]] != one.n_primitive or (np.isfinite(away[place]) and away[place] > APART):
             break
-        if one.reduced is not None and matcher.fit(one.reduced, _structure(known, rows[place])):
-            return _answer(known, rows[place], away[place], True)
+        if one.reduced is not None and matcher.fit(one.reduced, _structure(known, int(rows[place]))):
+            return _answer(known, int(rows[place]), float(away[place]), True)
     closest = int(np.argmin(away))
-    return _answer(known, rows[closest], away[closest], False)
+    return _answer(known, int(rows[closest]), float(away[closest]), False)
 
 
 def _by_distance(away: float) -> bool | None:
@@ -169,7 +170,7 @@ def _structure(known: KnownCrystals, row: int) -> "Structure":
 
 
 def _answer(known: KnownCrystals, row: int, away: float, matches: bool | None) -> Nearest:
-    return Nearest(row=int(row), id=known.id(row), distance=float(away), matches=matches)
+    return Nearest(row=row, id=known.id(row), distance=away, matches=matches)
 
 
 def groups(crystals: Crystals, names: Sequence[str], matcher: Matcher | None = None) -> list[list[str]]:

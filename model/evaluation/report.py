@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.evaluation.evaluate import Evaluation, evaluate
+from model.evaluation.journal import Journal
 from model.evaluation.reference import Reference
 from model.evaluation.scorecard import Scorecard
 from model.execution import Watch, processes, silent
@@ -32,15 +33,21 @@ def judge_folder(
 ) -> Scorecard:
     """Judge what was read and keep the verdicts in `out`, which must not exist yet.
 
-    Files that should have been crystals and could not be read count as made and not judged.
+    Files that should have been crystals and could not be read count as made and not judged. What is interrupted and
+    started again goes on where it was: crystals that came to rest are kept beside `out` until it is written.
     """
+    crystals = reading.crystals
+    journal = Journal(
+        out.with_name(f".{out.name}.journal"), crystals, potential=potential.name, relax=relax, fmax=fmax, steps=steps
+    )
     lost = {name: reason for name, reason in reading.skipped if _meant_as_crystal(name)}
     with processes(workers) as executor:
         evaluation = evaluate(
-            reading.crystals, potential=potential, reference=reference, ids=reading.ids, relax=relax, fmax=fmax,
-            steps=steps, missing=lost, executor=executor, watch=watch,
+            crystals, potential=potential, reference=reference, ids=reading.ids, relax=relax, fmax=fmax,
+            steps=steps, missing=lost, journal=journal, executor=executor, watch=watch,
         )  # fmt: skip
     write(evaluation, out, skipped=reading.skipped)
+    journal.end()
     return evaluation.scorecard
 
 

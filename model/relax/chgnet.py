@@ -83,7 +83,7 @@ class CHGNetPotential:
         return edges
 
     def _read(self, crystals: Crystals, edges: list[Edges]) -> Reading:
-        starts = np.cumsum([0, *crystals.n_atoms.tolist()])
+        starts = np.cumsum([0, *crystals.n_atoms.tolist()]).tolist()
         joined = Edges(*(np.concatenate(column) for column in zip(
             *(e.shifted(start) for e, start in zip(edges, starts, strict=False)), strict=True)))
         batch, cart, strain = self._featurise(crystals, pair(joined, self._network.short))
@@ -142,7 +142,8 @@ def neighbours(crystal: Crystals, cutoff: float) -> Edges:
     )
     itself = (center == neighbor) & (image == 0).all(1)
     keep = ~itself
-    return Edges(center[keep], neighbor[keep], image[keep].astype(np.int64), length[keep])
+    integers = (array[keep].astype(np.int64) for array in (center, neighbor, image))
+    return Edges(*integers, length[keep])
 
 
 def pair(edges: Edges, short: float) -> Graph:

@@ -220,7 +220,7 @@ class _Work:
             for future in as_completed(futures):
                 part = futures[future]
                 for one in future.result():
-                    yield _renumber(one, part[one.row])
+                    yield renumbered(one, part[one.row])
         finally:
             for future in futures:
                 future.cancel()
@@ -278,5 +278,6 @@ def _path(entry: _Entry) -> Path | None:
     return Path(crystals=Crystals.join(entry.frames), energy=torch.tensor(entry.energies, dtype=torch.float64))
 
 
-def _renumber(one: Relaxed, row: int) -> Relaxed:
+def renumbered(one: Relaxed, row: int) -> Relaxed:
+    """The same crystal under another row: that of a larger set."""
     return Relaxed(**{name: getattr(one, name) for name in Relaxed.__slots__} | {"row": row})
