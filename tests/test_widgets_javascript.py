@@ -34,7 +34,7 @@ def used_by_javascript(text):
     for listed in re.findall(r"listen\(model, \[([^\]]+)\]", text):
         read |= set(re.findall(r'"(\w+)"', listed))
     written = set()
-    for pairs in re.findall(r"write\(model, \{(.*?)\}\)", text):
+    for pairs in re.findall(r"(?:write|tell)\(model, \{(.*?)\}\)", text):
         flat = re.sub(r"\{[^{}]*\}|\[[^\[\]]*\]|\([^()]*\)", "", pairs)
         written |= set(re.findall(r"(?:^|,)\s*(\w+)(?=\s*[:,}]|\s*$)", flat))
     return read | written
@@ -57,7 +57,16 @@ def test_messages_are_spoken_and_understood():
 
     sent = {kind for name in PAIRS for kind in re.findall(r'model\.send\(\{ kind: "(\w+)"', source(name) + source("shared.js"))}
     understood = set(re.findall(r'kind == "(\w+)"', (base.STATIC.parent / "candidates.py").read_text()))
-    assert sent == understood | {"library"}
+    assert sent == understood | {"library", "set"}
+
+
+def test_a_choice_told_by_message_counts_at_once_and_no_other_trait_can_be_told():
+    table = PeriodicTable()
+    table._serve(table, {"kind": "set", "values": {"choices": {"Li": "exactly"}, "brush": "forbid"}}, [])
+    assert (table.choices, table.brush) == ({"Li": "exactly"}, "exactly")
+    for name, widget in PAIRS.items():
+        told = {key for pairs in re.findall(r"tell\(model, \{ (\w+)", source(name)) for key in [pairs]}
+        assert told == set(widget.told), name
 
 
 def test_every_class_in_javascript_has_a_style_or_a_reader():

@@ -199,6 +199,22 @@ def test_targets_beyond_the_data_say_how_far():
     assert "standard deviations" in reach(Target(known.high, known.high), known, "GPa")
 
 
+def test_no_change_of_the_form_is_lost_while_a_slow_panel_draws(state):
+    """A model that is just loaded makes every panel draw; what is clicked meanwhile must still count."""
+    import threading
+
+    panel = ConstraintsPanel(state)
+    state.observe(lambda _: time.sleep(0.3), "constraints")
+    slow = threading.Thread(target=lambda: setattr(panel.elements, "choices", {"Li": "exactly"}))
+    slow.start()
+    time.sleep(0.1)
+    panel.elements.choices = {"Li": "exactly", "O": "exactly"}
+    panel.count.value = 16
+    slow.join()
+    assert state.constraints.chemical_system == {"Li", "O"}
+    assert state.constraints.count == 16
+
+
 def test_only_rows_the_model_listens_to_are_shown(state, model):
     panel = ConstraintsPanel(state)
     assert [row["name"] for row in panel.targets.rows] == ["dft_mag_density"]
@@ -349,11 +365,11 @@ def test_export_writes_the_chosen_ones_and_never_overwrites(state, tmp_path, mon
     panel = CandidatesPanel(state)
     state.candidates = many(3)
     state.chosen = ("c00001",)
-    panel._export(None)
-    panel._export(None)
+    for name in ("export", "export-2"):
+        panel._export(None)
+        until(lambda name=name: panel.notice.sentence == f"Wrote 1 crystal to {name}.")
     assert [file.name for file in (tmp_path / "export" / "cif").iterdir()] == ["c00001.cif"]
     assert (tmp_path / "export-2" / "README.md").exists()
-    assert "Wrote 1 crystal to" in panel.notice.sentence
 
 
 # --- structure, hull, distributions ----------------------------------------------------------------------------------------

@@ -57,12 +57,14 @@ class Workbench(W.VBox):
 
     def _warm_up(self) -> None:
         """Load what the first click will need, once the bench is on the screen."""
-        if self.state.reference is not None:
-            return
         try:
             from workbench.methods import reference
 
-            self.state.set_trait("reference", reference())
+            if self.state.reference is None:
+                known = reference()
+                with self.state.lock:
+                    self.state.reference = known
+            import pymatgen.analysis.phase_diagram  # noqa: F401 - the hull's first picture then takes milliseconds
         except Exception as error:  # noqa: BLE001 - without a reference the bench still generates, draws and exports
             self.hull.fail(error)
 

@@ -153,7 +153,7 @@ class Keeper:
                 self.trouble = ""
             except store.SessionError as error:
                 self.trouble = str(error)
-            self.state.session = (str(self.folder or ""), self.trouble)
+            self.state.session = (str(self.folder or ""), self.trouble, self.state.session[2] + 1)
             if last:
                 return
             self._closing.wait(PERIOD)

@@ -18,7 +18,8 @@ body { font: 14px/1.5 system-ui, sans-serif; color: #1f2933; max-width: 1100px; 
 h1 { font-size: 22px; margin-bottom: 4px; } h2 { font-size: 16px; margin-top: 32px; } .dim { color: #616e7c; }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; width: 100%; }
 th, td { text-align: left; padding: 3px 10px 3px 0; border-bottom: 1px solid #dde1e6; white-space: nowrap; }
-td:last-child { white-space: normal; } pre { background: #f3f4f6; padding: 10px 14px; border-radius: 6px; overflow: auto; }
+td:last-child { white-space: normal; }
+pre { background: #f3f4f6; padding: 10px 14px; border-radius: 6px; overflow: auto; }
 .figures { display: grid; grid-template-columns: 1fr 1fr; gap: 16px; }
 """
 

@@ -102,7 +102,10 @@ class State(HasTraits):
     run = Instance(RunStatus, help="where the run is")
     preview = Instance(Preview, allow_none=True, help="the running batch")
     asked = Instance(Asked, allow_none=True, help="what the run was asked that made the candidates")
-    session = Tuple(default_value=("", ""), help="the folder that keeps this work, and why it could not be kept")
+    session = Tuple(
+        default_value=("", "", 0),
+        help="the folder that keeps this work, why it could not be kept, and how often it was",
+    )
 
     def __init__(self, **traits: Any) -> None:
         start = {"constraints": Constraints(count=8), "candidates": no_candidates(), "run": RunStatus()}

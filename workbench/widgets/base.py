@@ -3,7 +3,7 @@
 import importlib.util
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import anywidget
 import traitlets
@@ -66,6 +66,8 @@ def _existing(file: Path) -> Path:
 class Widget(anywidget.AnyWidget):
     """A widget with the bench's stylesheet that answers when its page asks for a library."""
 
+    told: ClassVar[tuple[str, ...]] = ()  # traits that the page may set by message as well
+
     _css = traitlets.Unicode(stylesheet()).tag(sync=True)
 
     def __init__(self, **traits: Any) -> None:
@@ -73,7 +75,13 @@ class Widget(anywidget.AnyWidget):
         self.on_msg(self._serve)
 
     def _serve(self, _widget: Any, message: Any, _buffers: Any) -> None:
-        if not isinstance(message, dict) or message.get("kind") != "library":
+        kind = message.get("kind") if isinstance(message, dict) else None
+        if kind == "set":  # the same values also come as state; see `tell` in shared.js
+            with self.hold_trait_notifications():
+                for name, value in message["values"].items():
+                    if name in self.told:
+                        self.set_trait(name, value)
+        if kind != "library":
             return
         files = library_files(str(message.get("name")))
         self.send({"kind": "library", "name": message["name"]}, buffers=[file.read_bytes() for file in files])

@@ -18,6 +18,7 @@ class Table(Widget):
     """Rows of candidates in view; `window` is [first, count] of what the page wants to see."""
 
     _esm = module("table.js")
+    told = ("chosen",)
     columns = traitlets.List().tag(sync=True)
     page = traitlets.Dict({"first": 0, "rows": [], "ids": []}).tag(sync=True)
     total = traitlets.Int(0).tag(sync=True)
@@ -168,19 +169,21 @@ class CandidatesPanel(Panel):
 
     @guarded
     def _export(self, _button: Any) -> None:
-        folder = export.write(
-            self._wanted(),
-            export.free_name(Path(self.into.value.strip() or "export")),
-            constraints=self.state.constraints,
-        )
-        self.say(f"Wrote {_crystals(len(self._wanted().candidates))} to {folder}.")
+        wanted, asked = self._wanted(), self.state.constraints
+        folder = export.free_name(Path(self.into.value.strip() or "export"))
+        said = _crystals(len(wanted.candidates))
+        self.work(f"Writing {said} …", lambda: f"Wrote {said} to {export.write(wanted, folder, constraints=asked)}.")
 
     @guarded
     def _download(self, _button: Any) -> None:
-        self.files.download(
-            "crystals.zip", export.archive(self._wanted(), constraints=self.state.constraints), "application/zip"
-        )
-        self.say(f"Handed {_crystals(len(self._wanted().candidates))} to the browser as crystals.zip.")
+        wanted, asked = self._wanted(), self.state.constraints
+        said = _crystals(len(wanted.candidates))
+
+        def pack() -> str:
+            self.files.download("crystals.zip", export.archive(wanted, constraints=asked), "application/zip")
+            return f"Handed {said} to the browser as crystals.zip."
+
+        self.work(f"Packing {said} …", pack)
 
 
 def _crystals(n: int) -> str:

@@ -46,6 +46,7 @@ class Targets(Widget):
     """One row a property: off, a point or a range, drawn over what the model was taught."""
 
     _esm = module("targets.js")
+    told = ("targets",)
     rows = traitlets.List().tag(sync=True)
     targets = traitlets.Dict().tag(sync=True)
     warnings = traitlets.Dict().tag(sync=True)
@@ -128,6 +129,7 @@ class ConstraintsPanel(Panel):
         box.add_class("mgb-pair")
         return box
 
+    @guarded
     def _fill(self, constraints: Constraints) -> None:
         """Show constraints in the form, as when a session is opened; the form's own changes pass by."""
         if self._filling:
@@ -164,6 +166,7 @@ class ConstraintsPanel(Panel):
 
     # --- reading it -------------------------------------------------------------------------------------------------
 
+    @guarded
     def _changed(self, _change: Any = None) -> None:
         if self._filling:
             return
@@ -274,7 +277,10 @@ class ConstraintsPanel(Panel):
         self.targets.targets = {name: pair for name, pair in self.targets.targets.items() if name in hears}
         for choice in (self.group, self.crystal_system):
             choice.disabled = "space_group" not in model.properties
-        self._changed()
+        if self.group.disabled:
+            self.group.value = 0
+        if not self.state.complaint:
+            self._warn()  # the form itself is as it was: writing it again could undo what was just set in code
 
     # --- code -------------------------------------------------------------------------------------------------------
 

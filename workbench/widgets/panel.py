@@ -1,6 +1,7 @@
 """Panel: a title, a body, and the Notice line where what went wrong is said."""
 
 import functools
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from html import escape
@@ -47,6 +48,20 @@ class Panel(W.VBox):
         with self.notice.hold_sync():
             self.notice.kind, self.notice.details, self.notice.sentence = kind, details, sentence
 
+    def work(self, sentence: str, job: Callable[[], str]) -> threading.Thread:
+        """Do a long job in a thread of its own: say the sentence now, and what the job gives when it is done."""
+        self.say(sentence)
+
+        def run() -> None:
+            try:
+                self.say(job())
+            except Exception as error:  # noqa: BLE001 - whatever it was, a person must see it
+                self.fail(error)
+
+        thread = threading.Thread(target=run, daemon=True, name=f"bench-{self.name}")
+        thread.start()
+        return thread
+
     def fail(self, error: BaseException) -> None:
         """Say what went wrong in one sentence, with the traceback one click away."""
         said = str(error).strip().splitlines()
@@ -54,12 +69,17 @@ class Panel(W.VBox):
 
 
 def guarded(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A callback of a panel whose errors appear on the panel's notice line instead of nowhere."""
+    """A callback of a panel: its errors appear on the panel's notice line, and it never runs beside another one.
+
+    Callbacks come from the page, from the publishing thread of a run and from loaders; one at a time they see a form
+    and a state that agree.
+    """
 
     @functools.wraps(method)
     def call(self: Panel, *args: Any, **kwargs: Any) -> Any:
         try:
-            return method(self, *args, **kwargs)
+            with self.state.lock:
+                return method(self, *args, **kwargs)
         except Exception as error:  # noqa: BLE001 - whatever it was, a person must see it
             self.fail(error)
             return None

@@ -33,6 +33,7 @@ class PeriodicTable(Widget):
     """The periodic table to click; `choices` maps symbols to exactly, allow or forbid, and leaves out the rest."""
 
     _esm = module("periodic_table.js")
+    told = ("choices",)
     cells = traitlets.List().tag(sync=True)
     choices = traitlets.Dict().tag(sync=True)
     brush = traitlets.Unicode("exactly").tag(sync=True)

@@ -47,7 +47,7 @@ class SessionsPanel(Panel):
 
     @guarded
     def _kept(self) -> None:
-        folder, trouble = self.state.session
+        folder, trouble, _ = self.state.session
         if trouble:
             self.say(trouble, "error")
         elif self.notice.kind == "error":
@@ -84,9 +84,13 @@ class SessionsPanel(Panel):
             raise ValueError("There is nothing to report yet; generate crystals or open a session first.")
         name = self.keeper.folder.name if self.keeper.folder else "report"
         phases = known_phases(state.reference, state.asked.constraints.required) if state.asked else []
-        text = report(session_of(state, name, now()), phases, state.scorecard)
-        self.files.download(f"{name}.html", text.encode(), "text/html")
-        self.say(f"Handed the report to the browser as {name}.html.")
+        session, card = session_of(state, name, now()), state.scorecard
+
+        def draw() -> str:
+            self.files.download(f"{name}.html", report(session, phases, card).encode(), "text/html")
+            return f"Handed the report to the browser as {name}.html."
+
+        self.work("Drawing the report …", draw)
 
     @guarded
     def _ask_to_delete(self, _button: Any) -> None:

@@ -120,9 +120,14 @@ class StructurePanel(Panel):
             found.append((NEAREST, reference.structure(near)))
         return found
 
-    @guarded
     def draw(self) -> None:
-        """Draw the selected crystal now, in this thread."""
+        """Draw the selected crystal now, in this thread, without keeping others waiting."""
+        try:
+            self._draw()
+        except Exception as error:  # noqa: BLE001 - a crystal that cannot be drawn is said, and the next one drawn
+            self.fail(error)
+
+    def _draw(self) -> None:
         from model.io import to_structures
 
         n, drawn, facts = self.size.value, [], []

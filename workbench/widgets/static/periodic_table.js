@@ -11,7 +11,7 @@ function render({ model, el }) {
   const brushes = BRUSHES.map(([key, name, about]) =>
     h("button", { class: "brush", type: "button", role: "radio", "data-brush": key, title: about, onclick: () => write(model, { brush: key }) },
       h("i", { class: `mgb-swatch ${key}`, "aria-hidden": "true" }), name));
-  const clear = h("button", { class: "mgb-button clear", type: "button", onclick: () => write(model, { choices: {} }) }, "Clear");
+  const clear = h("button", { class: "mgb-button clear", type: "button", onclick: () => tell(model, { choices: {} }) }, "Clear");
   const head = h("div", { class: "mgb-brushes", role: "radiogroup", "aria-label": "What a click on an element means" }, ...brushes, clear);
   const table = h("div", { class: "mgb-table-of-elements", role: "group", "aria-label": "Periodic table" });
   const buttons = new Map();
@@ -33,7 +33,7 @@ function render({ model, el }) {
     const brush = model.get("brush");
     if (choices[symbol] === brush) delete choices[symbol];
     else choices[symbol] = brush;
-    write(model, { choices });
+    tell(model, { choices });
   }
 
   /** Arrow keys walk the table; the nearest element in that direction takes the focus. */

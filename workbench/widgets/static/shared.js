@@ -81,6 +81,15 @@ function listen(model, names, callback) {
   return () => names.forEach((name) => model.off(`change:${name}`, callback));
 }
 
+/**
+ * Writes to the kernel so that nothing said later comes before it. Changes of a model's state wait while the kernel is
+ * busy, messages do not: without the message, a press on a button could overtake the choice made before it.
+ */
+function tell(model, values) {
+  write(model, values);
+  model.send({ kind: "set", values });
+}
+
 /** Writes to the kernel. */
 function write(model, values) {
   for (const [name, value] of Object.entries(values)) model.set(name, value);

@@ -20,7 +20,7 @@ function loadToolkit(sources) {
 /** The full settings each time: the component writes into its shared defaults. */
 function settings(dark) {
   return { renderer: "webgl", antialias: true, transparentBackground: true, background: dark ? "#111111" : "#ffffff", extractAxis: true, secondaryObjectView: false,
-    defaultZoom: 1.25, sphereSegments: 24, cylinderSegments: 12, staticScene: true, zoomToFit2D: false };
+    defaultZoom: 1.05, sphereSegments: 24, cylinderSegments: 12, staticScene: true, zoomToFit2D: false };
 }
 
 function render({ model, el }) {

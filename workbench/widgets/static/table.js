@@ -42,7 +42,7 @@ function render({ model, el }) {
   const choose = (id, on) => {
     const chosen = new Set(model.get("chosen"));
     chosen[on ? "add" : "delete"](id);
-    write(model, { chosen: [...chosen] });
+    tell(model, { chosen: [...chosen] });
   };
 
   const drawHead = () => {

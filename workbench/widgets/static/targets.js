@@ -98,7 +98,7 @@ function render({ model, el }) {
         const next = { ...model.get("targets") };
         if (value) next[row.name] = value;
         else delete next[row.name];
-        write(model, { targets: next });
+        tell(model, { targets: next });
       };
       const mode = !target ? "off" : target[0] === target[1] && !ranges.has(row.name) ? "point" : "range";
       const choice = h("select", { class: "mgb-input", "aria-label": `${row.label}: off, point or range`, "data-focus": `${row.name}-mode`,
