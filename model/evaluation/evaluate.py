@@ -17,14 +17,18 @@ from model.evaluation.metrics import displacement, geometry_valid
 from model.evaluation.reference import Reference
 from model.evaluation.scorecard import Scorecard, score
 from model.execution import INLINE, Progress, Watch, silent
+from model.properties.composition import balanced
+from model.properties.magnetism import magnetic_density
 from model.properties.supply_risk import hhi
 from model.relax.potential import Potential
 from model.relax.relaxer import Relaxation, Relaxed, gather, read, relaxing, renumbered
 
 _NAMES = [
     "id", "formula", "status", "reason", "energy_above_hull", "stable", "unique", "novel", "novelty", "sun", "rmsd",
-    "structure_valid", "relaxed_converged", "space_group_number", "relaxed_space_group_number",
+    "structure_valid", "composition_valid", "relaxed_converged", "space_group_number", "relaxed_space_group_number",
+    "chemical_system",
 ]  # fmt: skip
+_FLAGS = ("stable", "unique", "novel", "sun", "relaxed_converged", "structure_valid", "composition_valid")
 _BATCH = 32  # crystals read at once where nothing is relaxed
 
 
@@ -72,6 +76,7 @@ class Judge:
             "volume": float(structure.volume),
             "density": float(structure.density) if structure.volume > 0 else float("nan"),
             "structure_valid": geometry_valid(crystal),
+            "composition_valid": balanced(composition.get_el_amt_dict()),
             "hhi_score": _number(hhi(composition.get_el_amt_dict())),
             "hhi_production": _number(hhi(composition.get_el_amt_dict(), of="production")),
         }
@@ -97,9 +102,10 @@ class Judge:
     def _geometry(self, crystal: Crystals, final: Crystals, relaxed: Relaxed, moved: bool) -> dict[str, Any]:
         from model.io import space_group, to_structures
 
+        magnetic = float(magnetic_density(final, relaxed.moments)[0])
         if not moved:
             return {"rmsd": float("nan"), "relaxed_space_group": None, "relaxed_space_group_number": None,
-                    "relaxed_volume": float("nan"), "ml_mag_density": _moment_density(final, relaxed)}  # fmt: skip
+                    "relaxed_volume": float("nan"), "ml_mag_density": magnetic}  # fmt: skip
         before, after = to_structures(crystal)[0], to_structures(final)[0]
         symbol, number = space_group(after)
         return {
@@ -107,7 +113,7 @@ class Judge:
             "relaxed_space_group": symbol,
             "relaxed_space_group_number": number,
             "relaxed_volume": float(after.volume),
-            "ml_mag_density": _moment_density(final, relaxed),
+            "ml_mag_density": magnetic,
         }
 
     def _energies(self, ready: Probe, relaxed: Relaxed, reasons: list[str]) -> dict[str, Any]:
@@ -246,7 +252,7 @@ def tabulate(verdicts: Sequence[Verdict], candidates: Candidates | Crystals) -> 
 
     rows = [dict(verdict.columns) for verdict in verdicts]
     table = pd.DataFrame(rows, columns=None if rows else _NAMES)
-    for column in ("stable", "unique", "novel", "sun", "relaxed_converged", "structure_valid"):
+    for column in _FLAGS:
         if column in table:
             table[column] = table[column].astype("boolean")
     if isinstance(candidates, Candidates):
@@ -339,11 +345,6 @@ def _all_true(*values: bool | None) -> bool | None:
     if any(value is False for value in values):
         return False
     return None if any(value is None for value in values) else True
-
-
-def _moment_density(crystal: Crystals, relaxed: Relaxed) -> float:
-    volume = float(torch.linalg.det(crystal.cell[0].double()).abs())
-    return float(relaxed.moments.abs().sum()) / volume if volume > 0 else float("nan")
 
 
 def _number(value: float | None) -> float:

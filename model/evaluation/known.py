@@ -105,6 +105,10 @@ class KnownCrystals:
             away[fits] = distance(fingerprint, np.stack([self._prints[row] for row in rows[fits].tolist()]))
         return away
 
+    def fingerprint(self, row: int) -> UInt8[np.ndarray, " pairs_shell"]:
+        """The fingerprint of a row."""
+        return self._prints[row]
+
     def structure(self, row: int) -> Crystals:
         """The crystal of a row. Raises LookupError where structures are not kept."""
         if not self.has_structures:

@@ -1,7 +1,7 @@
 """Every rate with its definition, reference, energy model, n and 95 % interval; no rate where counts do not add up."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -115,31 +115,70 @@ def score(
 
 def _metrics(good: "pd.DataFrame", asked: int) -> list[Metric]:
     """All metrics the table allows; `asked` counts judged and missing crystals."""
-    above = good["energy_above_hull"].to_numpy(dtype=float)
-    true = {name: _true(good, name) for name in ("unique", "novel", "sun", "structure_valid", "relaxed_converged")}
-    undecided = (good["novelty"] == "undecided").to_numpy(dtype=bool)
-    both = true["unique"] & true["novel"]
-    hull = "eV/atom of the reference hull, without the crystal itself"
-    found = [
-        _rate("stable", f"energy above hull ≤ {STABLE:g} {hull}; failed ones are not stable", above <= STABLE, asked),
-        _rate("on or below the hull", f"energy above hull ≤ 0.0 {hull}", above <= 0.0, asked),
-        _rate("metastable", f"0 < energy above hull ≤ {STABLE:g} {hull}", (above > 0.0) & (above <= STABLE), asked),
-        _rate("unique", "no earlier crystal of the set matches it", true["unique"], len(good)),
-        _rate("novel", "no structure of the reference matches it; undecided is not novel", true["novel"], len(good)),
-        _rate("novelty undecided", "the formula is known, its structures are not, or fingerprints leave it open",
-              undecided, len(good)),
-        _rate("S.U.N.", f"stable (≤ {STABLE:g} eV/atom), unique and novel", both & (above <= STABLE), asked),
-        _rate("S.U.N. on the hull", "energy above hull ≤ 0.0, unique and novel", both & (above <= 0.0), asked),
-        _rate("S.U.N. metastable", f"0 < energy above hull ≤ {STABLE:g} eV/atom, unique and novel",
-              both & (above > 0.0) & (above <= STABLE), asked),
-        _rate("geometry valid", "no two atoms closer than 0.5 Å, cell at least 0.1 Å³, as generated",
-              true["structure_valid"], len(good)),
-        _rate("relaxation converged", "no force above the criterion in the end", true["relaxed_converged"], asked),
-        _mean("energy above hull", f"mean energy above hull, {hull}", above, "eV/atom"),
-        _mean("RMSD", "mean displacement from generated to relaxed, 0.5 atomic spacings where nothing matches",
-              good["rmsd"].to_numpy(dtype=float), "Å"),
-    ]  # fmt: skip
+    found = [*_stability(good, asked), *_newness(good), *_validity(good, asked), *_symmetry(good), *_means(good)]
     return [metric for metric in found if metric is not None]
+
+
+def _stability(good: "pd.DataFrame", asked: int) -> Iterator[Metric | None]:
+    above = good["energy_above_hull"].to_numpy(dtype=float)
+    new = _true(good, "unique") & _true(good, "novel")
+    low, between = above <= 0.0, (above > 0.0) & (above <= STABLE)
+    hull = "eV/atom of the reference hull, without the crystal itself"
+    yield _rate("stable", f"energy above hull ≤ {STABLE:g} {hull}; failed ones are not stable", above <= STABLE, asked)
+    yield _rate("on or below the hull", f"energy above hull ≤ 0.0 {hull}", low, asked)
+    yield _rate("metastable", f"0 < energy above hull ≤ {STABLE:g} {hull}", between, asked)
+    yield _rate("S.U.N.", f"stable (≤ {STABLE:g} eV/atom), unique and novel", new & (above <= STABLE), asked)
+    yield _rate("S.U.N. on the hull", "energy above hull ≤ 0.0, unique and novel", new & low, asked)
+    yield _rate("S.U.N. metastable", f"0 < energy above hull ≤ {STABLE:g} eV/atom, unique and novel", new & between,
+                asked)  # fmt: skip
+    sun = good[new & (above <= STABLE)]
+    yield _rate("S.U.N. compositions", "distinct reduced formulas among the S.U.N. crystals",
+                ~sun["formula"].duplicated().to_numpy(), len(sun))  # fmt: skip
+
+
+def _newness(good: "pd.DataFrame") -> Iterator[Metric | None]:
+    unique, novel, n = _true(good, "unique"), _true(good, "novel"), len(good)
+    undecided = (good["novelty"] == "undecided").to_numpy(dtype=bool)
+    known = (good["novelty"] == "known").to_numpy(dtype=bool)
+    yield _rate("unique", "no earlier crystal of the set matches it", unique, n)
+    yield _rate("novel", "no structure of the reference matches it; undecided is not novel", novel, n)
+    yield _rate("novelty undecided", "its formula is known without structures, or fingerprints leave it open",
+                undecided, n)  # fmt: skip
+    yield _rate("novel and unique", "both", unique & novel, n)
+    yield _rate("precision", "share that a structure of the reference matches", known, n)
+    yield _rate("unique compositions", "distinct reduced formulas", ~good["formula"].duplicated().to_numpy(), n)
+    if "chemical_system" in good:
+        yield _rate("unique systems", "distinct chemical systems", ~good["chemical_system"].duplicated().to_numpy(), n)
+
+
+def _validity(good: "pd.DataFrame", asked: int) -> Iterator[Metric | None]:
+    geometry, n = _true(good, "structure_valid"), len(good)
+    yield _rate("geometry valid", "no two atoms closer than 0.5 Å, cell at least 0.1 Å³, as generated", geometry, n)
+    if "composition_valid" in good:
+        balanced = _true(good, "composition_valid")
+        yield _rate("composition valid", "passes SMACT: neutral, anions more electronegative; metals pass", balanced, n)
+        yield _rate("both valid", "geometry and composition", geometry & balanced, n)
+    if good["rmsd"].notna().any():
+        settled = _true(good, "relaxed_converged")
+        yield _rate("relaxation converged", "no force above the criterion in the end", settled, asked)
+
+
+def _symmetry(good: "pd.DataFrame") -> Iterator[Metric | None]:
+    if "space_group_number" not in good or "relaxed_space_group_number" not in good:
+        return
+    before = good["space_group_number"].to_numpy(dtype=float)
+    yield _rate("P1", "no symmetry as generated, symprec 0.1 Å", before == 1, len(good))
+    after = good["relaxed_space_group_number"].to_numpy(dtype=float)
+    seen = np.isfinite(after)
+    yield _rate("space group kept", "the same before and after relaxation, symprec 0.1 Å", (before == after)[seen],
+                int(seen.sum()))  # fmt: skip
+
+
+def _means(good: "pd.DataFrame") -> Iterator[Metric | None]:
+    yield _mean("energy above hull", "mean, eV/atom of the reference hull, without the crystal itself",
+                good["energy_above_hull"].to_numpy(dtype=float), "eV/atom")  # fmt: skip
+    yield _mean("RMSD", "mean displacement from generated to relaxed, 0.5 atomic spacings where nothing matches",
+                good["rmsd"].to_numpy(dtype=float), "Å")  # fmt: skip
 
 
 def _true(table: "pd.DataFrame", column: str) -> np.ndarray:

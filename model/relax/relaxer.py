@@ -86,18 +86,21 @@ def relax(
     fmax: float = FMAX,
     steps: int = STEPS,
     atoms_at_once: int = 512,
+    cell: bool = True,
     executor: Executor = INLINE,
     watch: Watch = silent,
     trajectories: bool = False,
 ) -> Relaxation:
     """Relax atoms and cell of every crystal until no force exceeds `fmax` eV/Å, in at most `steps` steps.
 
+    Without `cell`, the atoms move and the cell stays.
+
     A crystal that does not converge, whose cell explodes, or on which the potential fails, gets that as its verdict;
     the others go on. `watch` hears of every crystal that is done, as a `Relaxed`.
     """
     done: list[Relaxed | None] = [None] * len(crystals)
     for one in relaxing(
-        crystals, potential, fmax=fmax, steps=steps, atoms_at_once=atoms_at_once, executor=executor,
+        crystals, potential, fmax=fmax, steps=steps, atoms_at_once=atoms_at_once, cell=cell, executor=executor,
         watch=watch, trajectories=trajectories,
     ):  # fmt: skip
         done[one.row] = one
@@ -111,12 +114,13 @@ def relaxing(
     fmax: float = FMAX,
     steps: int = STEPS,
     atoms_at_once: int = 512,
+    cell: bool = True,
     executor: Executor = INLINE,
     watch: Watch = silent,
     trajectories: bool = False,
 ) -> Iterator[Relaxed]:
     """The same as `relax`, crystal by crystal as each is done."""
-    work = _Work(potential, fmax, steps, atoms_at_once, trajectories)
+    work = _Work(potential, fmax, steps, atoms_at_once, cell, trajectories)
     stream = work.inline(crystals) if executor is INLINE else work.spread(crystals, executor)
     for count, one in enumerate(stream, start=1):
         watch(Progress(stage="relax", done=count, total=len(crystals), payload=one))
@@ -184,6 +188,7 @@ class _Work:
     fmax: float
     steps: int
     atoms_at_once: int
+    cell: bool
     trajectories: bool
 
     def inline(self, crystals: Crystals) -> Iterator[Relaxed]:
@@ -199,6 +204,8 @@ class _Work:
             here = pool.crystals
             reading = read(self.potential, here)
             force = fire.pull(pool, reading)
+            if not self.cell:
+                force = fire.Pull(atoms=force.atoms, cell=torch.zeros_like(force.cell))
             largest = fire.largest(pool, force)
             stay = []
             for place, entry in enumerate(entries):
