@@ -142,8 +142,9 @@ class StructurePanel(Panel):
     def _show(self, scenes: list[dict[str, Any]], facts: str) -> None:
         self.set_aside(self.state.selection)
         self.scenes.scenes = scenes
-        said = verdict(self.state.row(self.state.selection))
-        self.facts.value = f'<div class="mgb-columns">{facts}</div><div class="mgb-verdict">{escape(said)}</div>'
+        said = escape(verdict(self.state.row(self.state.selection)))
+        line = f'<div class="mgb-verdict" title="{said}">{said}</div>'
+        self.facts.value = f'<div class="mgb-columns">{facts}</div>{line}'
 
     def _toggled(self) -> None:
         self.scenes.visible = {"atoms": True} | {name: toggle.value for name, toggle in self.shown.items()}
