@@ -79,6 +79,7 @@ def describe(model: CrystalModel) -> dict[str, Any]:
         "denoiser": model.denoiser.arguments,
         "diffusion": _diffusion_json(model.diffusion),
         "properties": list(model.properties),
+        "groups": None if model.groups is None else [list(group) for group in model.groups],
         "base": model.base,
         "statistics": model.statistics.to_json(),
         "facts": dict(model.facts),
@@ -105,6 +106,7 @@ def _load_ours(folder: Path, device: torch.device | str) -> CrystalModel:
         diffusion=diffusion,
         statistics=statistics,
         properties=tuple(told["properties"]),
+        groups=None if told.get("groups") is None else tuple(tuple(group) for group in told["groups"]),
         base=told.get("base"),
         facts=told.get("facts", {}),
     )

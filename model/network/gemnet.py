@@ -218,6 +218,7 @@ class GemNet(nn.Module):
         num_concat: int = 1,
         num_atom: int = 3,
         energy: bool = False,
+        heads: bool = True,
     ) -> None:
         super().__init__()
         size = {
@@ -241,8 +242,9 @@ class GemNet(nn.Module):
         self.mlp_rbf_lattice = Linear(num_radial, emb_size_rbf)
         self.mlp_cbf3 = Cubic(num_spherical, num_radial, emb_size_cbf)
         self.int_blocks = nn.ModuleList(InteractionBlock(b, size) for b in range(num_blocks))
-        self.out_blocks = nn.ModuleList(OutputBlock(i, size, energy=energy) for i in range(num_blocks + 1))
-        self.lattice_out_blocks = nn.ModuleList(LatticeBlock(size) for _ in range(num_blocks + 1))
+        stages = range(num_blocks + 1) if heads else ()  # an encoder alone has none
+        self.out_blocks = nn.ModuleList(OutputBlock(i, size, energy=energy) for i in stages)
+        self.lattice_out_blocks = nn.ModuleList(LatticeBlock(size) for _ in stages)
 
     def forward(self, crystals: Crystals, latent: Float[Tensor, "batch latent"], steer: Steer | None = None) -> Outputs:
         """Forces, lattice score and atom states of noisy crystals.
@@ -253,15 +255,20 @@ class GemNet(nn.Module):
         rbf, bases = self._bases(graph)
         h = self._embed_atoms(crystals, latent)
         m = self._embed_edges(h, rbf, crystals, graph)
-        force = self.out_blocks[0](m, bases.out)
-        stretch = self.lattice_out_blocks[0](m, bases.lattice)
+        force, stretch = self._heads(0, m, bases)
         for b, block in enumerate(self.int_blocks):
             h = h if steer is None else steer(b, h)
             h, m = block(h, m, bases, graph)
-            force = force + self.out_blocks[b + 1](m, bases.out)
-            stretch = stretch + self.lattice_out_blocks[b + 1](m, bases.lattice)
+            more_force, more_stretch = self._heads(b + 1, m, bases)
+            force, stretch = force + more_force, stretch + more_stretch
         forces = sum_over_edges(force[:, None].float() * graph.direction, graph.target, h.shape[0])
         return Outputs(forces, _stress(stretch.float(), graph, len(crystals)), h)
+
+    def _heads(self, stage: int, m: Tensor, bases: Bases) -> tuple[Tensor, Tensor]:
+        """What one stage adds to forces and stretches along the edges; nothing where there are no heads."""
+        if not self.out_blocks:
+            return m.new_zeros(len(m)), m.new_zeros(len(m))
+        return self.out_blocks[stage](m, bases.out), self.lattice_out_blocks[stage](m, bases.lattice)
 
     def _embed_atoms(self, crystals: Crystals, latent: Tensor) -> Tensor:
         """h⁰ = W [Emb(Z − 1); z] + b, the crystal's part multiplied once a crystal."""

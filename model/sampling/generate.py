@@ -152,8 +152,8 @@ def _attempt(
     if model.diffusion.species is None:  # crystal structure prediction: elements are known from the start
         noisy = noisy.replace(numbers=_fixed_species(palette, noisy))
     plan = Walk(
-        denoiser=guided(model.predict, constraints.guidance), diffusion=model.diffusion, conditions=conditions,
-        streams=streams, palette=palette, scheme=method.scheme, corrections=method.corrections,
+        denoiser=guided(model.predict, constraints.guidance, model.taught_together), diffusion=model.diffusion,
+        conditions=conditions, streams=streams, palette=palette, scheme=method.scheme, corrections=method.corrections,
         published=method.published, given=None if start is None else start.given(len(index), device),
     )
 

@@ -1,6 +1,6 @@
 """Classifier-free guidance: what conditions add to the free answer, with a strength for each."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
@@ -12,16 +12,19 @@ Denoiser = Callable[[Crystals, torch.Tensor, Conditions], Prediction]
 _NOTHING = 1e-15
 
 
-def guided(denoiser: Denoiser, strength: float | Mapping[str, float]) -> Denoiser:
+def guided(
+    denoiser: Denoiser, strength: float | Mapping[str, float], groups: Sequence[Sequence[str]] | None = None
+) -> Denoiser:
     """A denoiser whose answer leans towards the conditions: free + strength · (conditional − free).
 
     One number is the published guidance: all conditions together against none; 0 is the free answer, 1 the
-    conditional one, each of one evaluation (section 6.8). A mapping gives each property its own term over the one
-    free answer, so that adapters taught apart can be worn together. All copies are evaluated in one batch.
+    conditional one, each of one evaluation (section 6.8). With `groups` of properties that were taught apart, the
+    number holds for each group, and their terms add up over the one free answer. A mapping gives each property a term
+    and a strength of its own. All copies are evaluated in one batch.
     """
 
     def answer(noisy: Crystals, t: Float[torch.Tensor, " batch"], conditions: Conditions) -> Prediction:
-        terms = _terms(conditions, strength)
+        terms = _terms(conditions, strength, groups)
         rest = 1 - sum(weight for weight, _ in terms)
         copies = [(weight, c) for weight, c in ((rest, conditions.forget()), *terms) if abs(weight) > _NOTHING]
         if len(copies) == 1:
@@ -36,9 +39,12 @@ def guided(denoiser: Denoiser, strength: float | Mapping[str, float]) -> Denoise
     return answer
 
 
-def _terms(conditions: Conditions, strength: float | Mapping[str, float]) -> list[tuple[float, Conditions]]:
+def _terms(
+    conditions: Conditions, strength: float | Mapping[str, float], groups: Sequence[Sequence[str]] | None
+) -> list[tuple[float, Conditions]]:
     if not isinstance(strength, Mapping):
-        return [(float(strength), conditions)] if conditions.values else []
+        heard = [[name for name in group if name in conditions.values] for group in groups or [list(conditions.values)]]
+        return [(float(strength), conditions.only(*names)) for names in heard if names]
     if unknown := sorted(set(strength) - set(conditions.values)):
         raise ValueError(f"Guidance names {', '.join(unknown)}, for which no target was given.")
     return [(float(weight), conditions.only(name)) for name, weight in strength.items()]

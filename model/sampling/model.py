@@ -18,7 +18,8 @@ from model.statistics import Statistics
 class CrystalModel:
     """All that is needed to generate crystals.
 
-    `base` is the hash of the model whose weights the adapters sit on, where that model's weights were left alone;
+    `groups` says which properties were taught together; by default all were. `base` is the hash of the model whose
+    weights the adapters sit on, where that model's weights were left alone;
     `facts` is what its folder says of it (source, training, licence), for people.
     """
 
@@ -27,6 +28,7 @@ class CrystalModel:
     diffusion: CrystalDiffusion
     statistics: Statistics
     properties: tuple[str, ...] = ()
+    groups: tuple[tuple[str, ...], ...] | None = None
     base: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -37,7 +39,12 @@ class CrystalModel:
     @property
     def hash(self) -> str:
         """sha256 of names and values of all weights, shortened to 16 digits."""
-        return weights_hash(self.denoiser)
+        return _digest(self.denoiser.state_dict())
+
+    @property
+    def taught_together(self) -> tuple[tuple[str, ...], ...]:
+        """Properties in the groups that were taught together; guidance has one term for each group."""
+        return self.groups if self.groups is not None else ((self.properties,) if self.properties else ())
 
     @property
     def size(self) -> int:
@@ -50,11 +57,17 @@ class CrystalModel:
         return self.diffusion.species is None
 
 
-def weights_hash(denoiser: nn.Module, *, of: str = "") -> str:
-    """Hash of the weights whose names start with `of`; the same on every device."""
+ADAPTERS = ("adapters.", "property_embeddings_adapt.")  # names of weights that a base model does not have
+
+
+def weights_hash(denoiser: nn.Module) -> str:
+    """Hash of a network's weights without its adapters: of a base model and of what sits on it, the same."""
+    return _digest({k: v for k, v in denoiser.state_dict().items() if not k.startswith(ADAPTERS)})
+
+
+def _digest(weights: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
-    for name, value in sorted(denoiser.state_dict().items()):
-        if name.startswith(of):
-            digest.update(name.encode())
-            digest.update(value.detach().cpu().contiguous().to(torch.float32).numpy().tobytes())
+    for name, value in sorted(weights.items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().to(torch.float32).numpy().tobytes())
     return digest.hexdigest()[:16]
