@@ -1,0 +1,115 @@
+"""The shipped reference is what it says, and one's own is built, named, refused and shown."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from model.evaluation.reference import SHIPPED, BadReferenceError, Reference
+from model.io import to_structures
+from model.testing import famous
+from workbench.commands.reference import app
+
+NAMES = ("rocksalt-NaCl", "rutile-TiO2", "anatase-TiO2", "bcc-Fe")
+
+
+def cif(name):
+    return to_structures(famous(name))[0].to(fmt="cif")
+
+
+@pytest.fixture
+def table(tmp_path):
+    rows = {
+        "material_id": [*NAMES, "broken", "bcc-Fe"],
+        "formation_energy_per_atom": [-2.1, -3.4, -3.3, 0.0, -1.0, 0.0],
+        "e_above_hull": [0.0, 0.0, 0.1, 0.0, 0.0, 0.0],
+        "cif": [*(cif(name) for name in NAMES), "data_nothing", cif("bcc-Fe")],
+    }
+    pd.DataFrame(rows).to_csv(tmp_path / "crystals.csv.gz", index=False)
+    return tmp_path / "crystals.csv.gz"
+
+
+def run(*words):
+    return CliRunner().invoke(app, list(map(str, words)))
+
+
+def test_the_shipped_reference_is_small_attributed_and_whole():
+    reference = Reference.shipped()
+    assert sum(file.stat().st_size for file in SHIPPED.glob("*.parquet")) < 6e6
+    assert reference.about["licence"] == "CC-BY-4.0"
+    assert "Materials Project" in reference.about["source"]
+    assert "CC BY 4.0" in (SHIPPED / "README.md").read_text(encoding="utf-8")
+    assert len(reference.known) == 25_385
+    assert len(reference.hull) == 95_360
+    assert not reference.has_structures
+    assert (np.diff(reference.known.keys.astype(object)) >= 0).all()
+    assert reference.about["elements_fitted"]["CHGNet 0.3.0"]["mean_error"] < 0.025
+
+
+def test_elemental_energies_turn_totals_into_formation_energies():
+    reference = Reference.shipped()
+    elements = reference.elemental("CHGNet 0.3.0")
+    total = 2 * elements["Na"] + 2 * elements["Cl"] - 4.0
+    assert reference.formation_energy({"Na": 2, "Cl": 2}, total, "CHGNet 0.3.0") == pytest.approx(-1.0)
+    assert np.isnan(reference.formation_energy({"Es": 1}, -1.0, "CHGNet 0.3.0"))
+    with pytest.raises(BadReferenceError, match=r"elemental\.fit"):
+        reference.elemental("nothing")
+
+
+def test_built_from_a_table_it_holds_structures_and_names_what_it_passed_over(table, tmp_path):
+    reference = Reference.build([table], tmp_path / "ref", name="mine")
+    assert len(reference.known) == len(NAMES)
+    assert {one[0] for one in reference.about["skipped"]} == {"broken", "bcc-Fe"}
+    assert to_structures(reference.structure("rutile-TiO2"))[0].composition.reduced_formula == "TiO2"
+    assert reference.footing({"Ti": 1, "O": 2}).exact
+    again = Reference.load(tmp_path / "ref")
+    assert again.name == "mine"
+    assert again.known.table.equals(reference.known.table)
+    with pytest.raises(FileExistsError, match="exists already"):
+        Reference.build([table], tmp_path / "ref")
+
+
+def test_a_hull_table_of_ones_own_takes_the_shipped_ones_place(table, tmp_path):
+    own = tmp_path / "hull.csv"
+    pd.DataFrame({"formula": ["NaCl", "Na2O"], "formation_energy_per_atom": [-2.0, -1.4]}).to_csv(own, index=False)
+    reference = Reference.build([table, own], tmp_path / "ref")
+    assert set(reference.hull.formula) == {"NaCl", "Na2O", "TiO2", "Fe"}
+    assert reference.footing({"Na": 1, "Cl": 1}).energy == pytest.approx(-2.1)  # the crystal's own hull point decides
+
+
+def test_a_table_that_is_neither_is_refused(tmp_path):
+    strange = tmp_path / "moduli.csv"
+    pd.DataFrame({"formula": ["NaCl"], "bulk_modulus": [24.0]}).to_csv(strange, index=False)
+    with pytest.raises(BadReferenceError, match="neither a column cif"):
+        Reference.build([strange], tmp_path / "ref")
+    assert not (tmp_path / "ref").exists()
+
+
+def test_the_command_builds_and_shows(table, tmp_path):
+    result = run("build", table, "--out", tmp_path / "ref", "--workers", 1)
+    assert result.exit_code == 0, result.output
+    assert "Warning: broken is left out:" in result.stderr
+    assert "4 known crystals (structures and fingerprints)" in result.stdout
+    shown = run("show", tmp_path / "ref", "--system", "Ti-O")
+    assert shown.exit_code == 0
+    assert "TiO2" in shown.stdout
+    assert run("build", table, "--out", tmp_path / "ref").exit_code == 2
+    missing = run("show", tmp_path / "nowhere")
+    assert missing.exit_code == 2
+    assert "There is no reference" in missing.stderr
+
+
+def test_the_command_shows_the_shipped_one():
+    shown = run("show")
+    assert shown.exit_code == 0
+    assert "25,385 known crystals (fingerprints, no structures)" in shown.stdout
+
+
+def test_an_unknown_format_is_refused(table, tmp_path):
+    Reference.build([table], tmp_path / "ref")
+    manifest = tmp_path / "ref" / "reference.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": 99}))
+    with pytest.raises(BadReferenceError, match="format 99"):
+        Reference.load(tmp_path / "ref")
