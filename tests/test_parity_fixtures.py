@@ -12,7 +12,7 @@ from model.conditions import Conditions
 from model.crystals import Crystals, Prediction
 from model.diffusion.crystal import Noised
 from model.diffusion.lattice import symmetric_noise
-from model.diffusion.schedule import keep_probability, level
+from model.diffusion.schedule import keep_probability
 from model.network import graph
 from model.network.embeddings import multi_hot
 from model.randomness import Streams
@@ -184,9 +184,10 @@ def test_adapters_and_guidance(forward, name, label, strength):
         agree(ours, told[f"{label}_out_{what}"], NETWORK)
 
 
-def test_benchmark_batch_has_the_published_graph():
-    """The counts are met up to pairs of images of equal length at the cut, which the cut may split either way."""
-    found = graph.build(crystals(arrays("bench16.npz")))
-    if FOLDER.resolve() == (ROOT.parent / "shared" / "parity").resolve():
-        assert abs(found.source.shape[0] - 8324) <= 2 * 14  # 14 atoms have such a tie at the cut
-    assert int(level(torch.tensor(0.5))) == 500
+@pytest.mark.skipif(not (FOLDER / "bench16.npz").exists(), reason="these fixtures hold no batch for timing")
+def test_edges_of_the_timing_batch_are_mirrored():
+    noisy = crystals(arrays("bench16.npz"))
+    found = graph.build(noisy)
+    assert (found.distance <= 7.0).all()
+    swap = graph.swapped(torch.arange(len(found.source)))
+    assert (found.source[swap] == found.target).all()
