@@ -29,6 +29,14 @@ def test_the_notebook_opens_the_bench_and_defines_nothing():
     assert "def " not in code
 
 
+def test_a_forge_without_a_kernel_shows_a_picture():
+    cells = json.loads((ROOT / "notebooks" / "workbench.ipynb").read_text(encoding="utf-8"))["cells"]
+    pictures = [output["data"]["image/png"] for cell in cells for output in cell.get("outputs", []) if "image/png" in output["data"]]
+    assert len(pictures) == 1
+    assert 20_000 < len(pictures[0]) < 400_000
+    assert "widget-view" not in str(cells), "no view of a widget that is gone"
+
+
 def test_a_missing_notebook_is_put_in_place_and_an_edited_one_kept(tmp_path):
     folder = tmp_path / "new" / "folder"
     notebook = server.notebook_in(folder)
