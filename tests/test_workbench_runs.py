@@ -12,6 +12,7 @@ from workbench.runs import unjudged, with_rows
 from workbench.state import State, no_candidates
 from workbench.testing import ByVolume, Freezing, begin
 
+
 @pytest.fixture(scope="module")
 def crystals():
     return Crystals.join([famous(name) for name in famous_names()[:4]])
