@@ -64,6 +64,10 @@ def test_a_choice_told_by_message_counts_at_once_and_no_other_trait_can_be_told(
     table = PeriodicTable()
     table._serve(table, {"kind": "set", "values": {"choices": {"Li": "exactly"}, "brush": "forbid"}}, [])
     assert (table.choices, table.brush) == ({"Li": "exactly"}, "exactly")
+    sent = []
+    table.send_state = lambda key=None: sent.append(key)
+    table._serve(table, {"kind": "set", "values": {"choices": {"O": "exactly"}}}, [])
+    assert sent == [], "what the page told is not sent back over what was clicked since"
     for name, widget in PAIRS.items():
         told = {key for pairs in re.findall(r"tell\(model, \{ (\w+)", source(name)) for key in [pairs]}
         assert told == set(widget.told), name

@@ -77,10 +77,11 @@ class Widget(anywidget.AnyWidget):
     def _serve(self, _widget: Any, message: Any, _buffers: Any) -> None:
         kind = message.get("kind") if isinstance(message, dict) else None
         if kind == "set":  # the same values also come as state; see `tell` in shared.js
-            with self.hold_trait_notifications():
-                for name, value in message["values"].items():
-                    if name in self.told:
-                        self.set_trait(name, value)
+            told = {name: value for name, value in message["values"].items() if name in self.told}
+            # locked as state that comes from the page is: sent back, it would undo what was clicked since
+            with self._lock_property(**told), self.hold_trait_notifications():
+                for name, value in told.items():
+                    self.set_trait(name, value)
         if kind != "library":
             return
         files = library_files(str(message.get("name")))
