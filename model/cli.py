@@ -37,7 +37,34 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--until", type=int, help="stop after this step, to go on later")
     train.add_argument("--accelerator", default="auto")
     train.add_argument("--quiet", action="store_true", help="no progress bar")
+    teach = commands.add_parser("teach", help="teach a readout a label: a property predicted from a crystal")
+    teach.set_defaults(run=_teach)
+    teach.add_argument("--data", type=Path, required=True, help="prepared crystals with the splits train and val")
+    teach.add_argument("--label", required=True, help="a label of the data, as `workbench data show` lists them")
+    teach.add_argument("--out", type=Path, required=True, help="new folder")
+    teach.add_argument("--log10", action="store_true", help="learn its logarithm; for positive labels of many sizes")
+    teach.add_argument("--epochs", type=int, default=1000)
+    teach.add_argument("--width", type=int, default=128)
+    teach.add_argument("--blocks", type=int, default=3)
+    teach.add_argument("--cutoff", type=float, default=10.0, help="in Å")
+    teach.add_argument("--max-neighbors", type=int, default=50)
+    teach.add_argument("--accelerator", default="auto")
+    teach.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
+
+
+def _teach(told: argparse.Namespace) -> None:
+    from model.training.regression import Lesson, teach
+
+    _, report = teach(
+        told.data, told.label, told.out, Lesson(epochs=told.epochs, log10=told.log10), accelerator=told.accelerator,
+        progress=not told.quiet, emb_size_atom=told.width, emb_size_edge=told.width, num_blocks=told.blocks,
+        cutoff=told.cutoff, max_neighbors=told.max_neighbors,
+    )
+    print(
+        f"{report.label}: mean absolute error {report.mean_absolute_error:.4g} on {report.held_out} held-out crystals, "
+        f"taught on {report.taught} (always saying the mean: {report.error_of_the_mean:.4g}). It is in {told.out}."
+    )
 
 
 def _train(told: argparse.Namespace) -> None:

@@ -1,5 +1,7 @@
 """`workbench model`: what models there are, what one listens to, and conversion into this project's files."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -41,6 +43,22 @@ def show(name: Annotated[str, typer.Argument(help="Shipped or published name, or
     lines.append(f"taught on {loaded.statistics.count:,} crystals")
     lines += [f"{key}: {value}" for key, value in loaded.facts.items() if not isinstance(value, dict)]
     typer.echo("\n".join(lines))
+
+
+@app.command("teach")
+def teach(
+    data: Annotated[Path, typer.Option(help="Prepared crystals: workbench data prepare.")],
+    label: Annotated[str, typer.Option(help="A label of the data, as `workbench data show` lists them.")],
+    out: Annotated[Path, typer.Option(help="New folder.")],
+    epochs: int = 1000,
+    log10: Annotated[bool, typer.Option(help="Learn its logarithm.")] = False,
+) -> None:
+    """Teach a readout: a property predicted from a crystal, with its error on held-out crystals."""
+    command = [sys.executable, "-m", "model", "teach", "--data", str(data), "--label", label, "--out", str(out),
+               "--epochs", str(epochs), *(["--log10"] if log10 else [])]
+    code = subprocess.run(command, check=False).returncode
+    if code:
+        raise talk.fail(f"Teaching ended with code {code}; its own words are above.", code)
 
 
 @app.command("convert")
