@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+# one thread: on small tensors as fast, and where other work goes on many times faster, for threads wait for each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 # relative or absolute, as the test says; a looser one is a decision to explain
 EXACT = 1e-12  # double precision, a few operations
