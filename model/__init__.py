@@ -11,6 +11,8 @@ _HOMES = {
     "load": "model.checkpoints",
     "save": "model.checkpoints",
     "generate": "model.sampling.generate",
+    "Start": "model.sampling.requests",
+    "wear": "model.sampling.wear",
     "relax": "model.relax.relaxer",
     "evaluate": "model.evaluation.evaluate",
     "prepare": "model.data.cache",

@@ -35,8 +35,8 @@ def load(name: str | Path, *, device: torch.device | str = "cpu") -> CrystalMode
     Raises CheckpointError where there is no such model, or where its files are damaged or do not fit together.
     """
     folder = Path(name)
-    if not folder.exists() and (SHIPPED / str(name) / _JSON).exists():
-        folder = SHIPPED / str(name)
+    if not any((folder / file).exists() for file in (_JSON, "config.yaml")) and str(name) in available():
+        folder = SHIPPED / str(name)  # also where an unrelated folder bears the same name
     if (folder / _JSON).exists():
         return _load_ours(folder, device)
     if not folder.exists():

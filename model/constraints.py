@@ -46,7 +46,7 @@ class Constraints:
     allowed, excluded
         Hard: nothing outside `allowed` and nothing of `excluded` appears.
     formula
-        Hard: this composition times a whole number, as `"CaTiO3"`, or `"Ca2Ti2O6"`.
+        Hard: this composition times a whole number; `"CaTiO3"` and `"Ca2Ti2O6"` ask for the same.
     space_group
         Asked: number 1 to 230; only models that listen to `space_group` can follow.
     targets
@@ -102,13 +102,19 @@ class Constraints:
                 raise ConstraintError(f"Numbers of atoms run from at least 1 upwards; found {low} to {high}.")
         if not self.palette:
             raise ConstraintError("These constraints leave no element to build with; allow more or exclude fewer.")
-        for name in ("chemical_system", "formula"):
-            wanted = self.required if getattr(self, name) is not None else frozenset()
-            if missing := wanted - self.palette:
-                raise ConstraintError(
-                    f"The {name.replace('_', ' ')} needs {', '.join(sorted(missing))}, "
-                    "which the allowed, excluded or system elements rule out."
-                )
+        if self.formula is not None and self.chemical_system not in (None, frozenset(parse_formula(self.formula))):
+            raise ConstraintError(
+                f"The formula {self.formula} is not of the chemical system {'-'.join(sorted(self.chemical_system))}; "
+                "give one of the two."
+            )
+        if missing := self.required - self.palette:
+            raise ConstraintError(
+                f"The formula or chemical system needs {', '.join(sorted(missing))}, "
+                "which the allowed or excluded elements rule out."
+            )
+        strengths = self.guidance.values() if isinstance(self.guidance, Mapping) else [self.guidance]
+        if not all(isfinite(strength) for strength in strengths):
+            raise ConstraintError(f"The guidance is a finite number; found {self.guidance}.")
         if self.n_atoms is not None and self.required and self.atom_range[1] < len(self.required):
             raise ConstraintError(
                 f"{len(self.required)} elements need at least {len(self.required)} atoms; "
@@ -116,7 +122,7 @@ class Constraints:
             )
         if self.formula is not None and self.n_atoms is not None:
             low, high = self.atom_range
-            unit = sum(parse_formula(self.formula).values())
+            unit = sum(reduced(parse_formula(self.formula)).values())
             if high // unit * unit < low or high < unit:
                 raise ConstraintError(
                     f"{self.formula} has {unit} atoms, and no multiple of it has {low} to {high}."

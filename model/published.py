@@ -68,7 +68,7 @@ def find(name: str) -> Path:
     """
     folder = cache_folder() / name
     if all((folder / file).exists() for file in _FILES):
-        return folder
+        return _verified(folder, name)
     draft = folder.with_name(f".{name}.partial")
     shutil.rmtree(draft, ignore_errors=True)
     try:
@@ -80,12 +80,29 @@ def find(name: str) -> Path:
             f"The published model {name} is not on this machine and its hub cannot be reached ({reason}); put its "
             f"config.yaml and checkpoints/last.ckpt into {folder}, or load a folder that holds them."
         ) from error
-    found = _sha256(draft / _FILES[1])
-    if found != NAMES[name]:
+    try:
+        _verified(draft, name)
+    except CheckpointError:
         shutil.rmtree(draft)
-        raise CheckpointError(f"What the hub gave for {name} is not the published file (sha256 {found[:12]}...).")
+        raise
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft.replace(folder)
+    return folder
+
+
+def _verified(folder: Path, name: str) -> Path:
+    """The folder, if its checkpoint is the published one; a stamp beside it saves reading it all each time."""
+    path, stamp = folder / _FILES[1], folder / "verified"
+    state = path.stat()
+    told = f"{NAMES[name]} {state.st_size} {state.st_mtime_ns}"
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == told:
+        return folder
+    found = _sha256(path)
+    if found != NAMES[name]:
+        raise CheckpointError(
+            f"{path} is not the published file of {name} (sha256 {found[:12]}..., expected {NAMES[name][:12]}...)."
+        )
+    stamp.write_text(told, encoding="utf-8")
     return folder
 
 
@@ -95,7 +112,9 @@ def load(folder: Path, name: str, *, device: torch.device | str = "cpu") -> Crys
     Raises CheckpointError where the files are damaged, name what is not known, or do not fit together.
     """
     told = _configuration(folder)
+    _named(_at(told, "lightning_module", folder), ("DiffusionLightningModule",), folder)
     module = _at(told, "lightning_module.diffusion_module", folder)
+    _named(module, ("DiffusionModule",), folder)
     denoiser = GemNetDenoiser(**_network(module, folder))
     weights = _translated(_state(_newest(folder), folder), denoiser, folder)
     denoiser.load_state_dict(weights)
@@ -183,7 +202,10 @@ def _network(module: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         ):
             log10.append(name)
     return {
-        "hidden": model["hidden_dim"], "properties": tuple(properties), "log10": tuple(log10), "energy": True,
+        "hidden": _at(model, "hidden_dim", folder),
+        "properties": tuple(properties),
+        "log10": tuple(log10),
+        "energy": True,
         **{k: v for k, v in gemnet.items() if k in SIZES},
     }
 
@@ -191,14 +213,20 @@ def _network(module: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 def _diffusion(module: Mapping[str, Any], folder: Path) -> CrystalDiffusion:
     sdes = _at(module, "corruption.sdes", folder)
     pos, cell = _at(sdes, "pos", folder), _at(sdes, "cell.vpsde_config", folder)
+    _named(pos, ("NumAtomsVarianceAdjustedWrappedVESDE",), folder)
+    _named(sdes["cell"], ("LatticeVPSDE.from_vpsde_config",), folder)
     loss = module.get("loss_fn", {})
     weights = loss.get("weights", {})
     atoms = _at(module, "corruption", folder).get("discrete_corruptions", {}) or {}
+    if "atomic_numbers" in atoms:
+        _named(atoms["atomic_numbers"], ("D3PMCorruption",), folder)
     return CrystalDiffusion(
         coordinates=WrappedNoise(sigma_min=pos.get("sigma_min", 0.01), sigma_max=pos.get("sigma_max", 5.0)),
         lattice=LatticeNoise(
-            beta_min=float(cell["beta_min"]), beta_max=float(cell["beta_max"]), density=float(cell["limit_density"]),
-            variance=float(cell["limit_var_scaling_constant"]),
+            beta_min=float(_at(cell, "beta_min", folder)),
+            beta_max=float(_at(cell, "beta_max", folder)),
+            density=float(_at(cell, "limit_density", folder)),
+            variance=float(_at(cell, "limit_var_scaling_constant", folder)),
         ),
         species=MaskNoise(hybrid=loss.get("d3pm_hybrid_lambda", 0.01)) if "atomic_numbers" in atoms else None,
         weights=(weights.get("pos", 0.1), weights.get("cell", 1.0), weights.get("atomic_numbers", 1.0)),

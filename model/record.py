@@ -21,11 +21,15 @@ class RunExistsError(FileExistsError):
 
 
 def candidates_of(
-    crystals: Crystals, constraints: Constraints, indices: Sequence[int], problems: Mapping[int, str] | None = None
+    crystals: Crystals,
+    constraints: Constraints,
+    indices: Sequence[int] | None = None,
+    problems: Mapping[int, str] | None = None,
 ) -> Candidates:
     """A row for each generated crystal: name, formula, space group, size, and where it came from."""
     import pandas as pd
 
+    indices = range(len(crystals)) if indices is None else indices
     problems = problems or {}
     rows = []
     for structure, index in zip(io.to_structures(crystals), indices, strict=True):
@@ -78,9 +82,11 @@ class RunFolder:
             before = json.loads((self.folder / RUN).read_text(encoding="utf-8"))
             same = all(before.get(k) == told[k] for k in ("constraints", "model", "method"))
             if same and not before.get("finished", True):
-                return self._done()
+                return self._done(constraints)
             what = "is finished" if same else "is of other constraints, model or method"
             raise RunExistsError(f"{self.folder} holds a run that {what}, and is not overwritten; name another folder.")
+        if self.folder.is_file():
+            raise RunExistsError(f"{self.folder} is a file; name a folder.")
         if self.folder.exists() and any(self.folder.iterdir()):
             raise RunExistsError(f"{self.folder} exists and is not empty; it is not overwritten. Name another folder.")
         (self.folder / "cif").mkdir(parents=True, exist_ok=True)
@@ -90,12 +96,12 @@ class RunFolder:
     def add(self, batch: Batch, constraints: Constraints) -> Candidates:
         """Write one finished batch: record, CIF files, rows."""
         candidates = candidates_of(batch.crystals, constraints, batch.indices, batch.problems)
-        info = candidates.table[["id", "seed", "index", "status", "reason"]].to_dict("records")
+        rows = candidates.table[["id", "seed", "index", "status", "reason"]].to_dict("records")
+        info = [{name: value for name, value in row.items() if value != ""} for row in rows]
         for row, structure in zip(info, io.to_structures(batch.crystals), strict=True):
             io.write_cif(self.folder / "cif" / f"{row['id']}.cif", structure)
         record, table = self.folder / RECORD, self.folder / TABLE
-        before = record.read_text(encoding="utf-8") if record.exists() else ""
-        io.write_extxyz(record, batch.crystals, info, append=bool(before))
+        io.write_extxyz(record, batch.crystals, info, append=record.exists())  # whole or not at all
         candidates.table.to_csv(table, mode="a", header=not table.exists(), index=False)
         return candidates
 
@@ -104,11 +110,18 @@ class RunFolder:
         told = json.loads((self.folder / RUN).read_text(encoding="utf-8"))
         self._write_run(told | {"finished": True})
 
-    def _done(self) -> set[int]:
+    def _done(self, constraints: Constraints) -> set[int]:
+        """Indices in the record; what a broken-off run left of the table and the CIFs is made anew from it."""
+        (self.folder / TABLE).unlink(missing_ok=True)
         if not (self.folder / RECORD).exists():
             return set()
-        _, info = io.read_extxyz(self.folder / RECORD)
-        return {int(row["index"]) for row in info}
+        crystals, info = io.read_extxyz(self.folder / RECORD)
+        indices = [int(row["index"]) for row in info]
+        problems = {i: str(row["reason"]) for i, row in zip(indices, info, strict=True) if row["status"] == "bad"}
+        candidates_of(crystals, constraints, indices, problems).table.to_csv(self.folder / TABLE, index=False)
+        for row, structure in zip(info, io.to_structures(crystals), strict=True):
+            io.write_cif(self.folder / "cif" / f"{row['id']}.cif", structure)
+        return set(indices)
 
     def _write_run(self, told: Mapping[str, Any]) -> None:
         partial = self.folder / (RUN + ".partial")

@@ -234,7 +234,7 @@ def test_what_the_hub_gives_is_verified(folder, tmp_path, monkeypatch):
         shutil.copyfile(folder / path.relative_to(tmp_path / "cache" / ".space_group.partial"), path)
 
     monkeypatch.setattr(published, "_fetch", fetch)
-    with pytest.raises(CheckpointError, match="not the published file"):
+    with pytest.raises(CheckpointError, match="is not the published file"):
         checkpoints.load("space_group")
     sums = dict(published.NAMES) | {"space_group": published._sha256(folder / "checkpoints" / "last.ckpt")}
     monkeypatch.setattr(published, "NAMES", sums)

@@ -159,6 +159,35 @@ def test_hard_constraints_are_never_broken(random_model, name):
             assert low <= int(crystal.n_atoms) <= high
 
 
+@pytest.mark.parametrize("wishes", [
+    {"excluded": {"Cl"}}, {"chemical_system": "Li-F"}, {"formula": "Ca1O1"}, {"chemical_system": "Na-Cl-O"},
+    {"allowed": {"K", "Br"}},
+])
+@pytest.mark.parametrize("strength", [0.3, 1.0])
+def test_hard_constraints_hold_from_a_start_too(random_model, wishes, strength):
+    whole = famous("spinel-MgAl2O4")[0]
+    start = Start(crystal=whole.replace(cell=symmetric(whole.cell)), strength=strength)
+    constraints = Constraints(count=8, **wishes)
+    for crystal in generate(random_model, constraints, steps=16, redraws=0, start=start):
+        symbols = {SYMBOLS[z] for z in crystal.numbers.tolist()}
+        assert symbols <= constraints.palette
+        assert constraints.required <= symbols
+
+
+@pytest.mark.parametrize(("wishes", "word"), [
+    ({"formula": "Na1Cl3"}, "kept atoms leave no way"), ({"chemical_system": "Na-Cl-O"}, "kept atoms leave no way"),
+    ({"n_atoms": 4}, "has 2 atoms"), ({"formula": "NaCl2"}, "no multiple"), ({"excluded": {"Cl"}}, "rule out"),
+])
+def test_starts_that_cannot_meet_the_constraints_are_refused(random_model, known, wishes, word):
+    start = Start(crystal=known[0], keep_elements=torch.tensor([True, True]), strength=0.5)
+    if "Na1Cl3" in wishes.values():
+        start = Start(crystal=Crystals.join([known[0]]).replace(
+            frac=known[0].frac.repeat(2, 1), numbers=known[0].numbers.repeat(2), n_atoms=torch.tensor([4])),
+            keep_elements=torch.ones(4, dtype=torch.bool), strength=0.5)
+    with pytest.raises(ConstraintError, match=word):
+        generate(random_model, Constraints(count=2, **wishes), steps=16, start=start)
+
+
 def test_formula_gives_that_compound(random_model):
     made = generate(random_model, Constraints(formula="Ca1Ti1O3", count=4), steps=16, redraws=0)
     for crystal in made:

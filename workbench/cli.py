@@ -13,7 +13,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data", help="Crystals in: prepare CSV or parquet files for training.")
 app.add_typer(reference.app, name="reference", help="Known crystals to compare with.")
-app.add_typer(models.app, name="model", help="Show and convert models.")
+app.add_typer(models.app, name="model", help="List, show, convert models; teach readouts.")
 app.command("train")(train.train)
 app.command("generate")(generate.generate)
 app.command("evaluate")(evaluate.evaluate)

@@ -37,6 +37,7 @@ def judge_folder(
     started again goes on where it was: crystals that came to rest are kept beside `out` until it is written.
     """
     crystals = reading.crystals
+    out.parent.mkdir(parents=True, exist_ok=True)
     journal = Journal(
         out.with_name(f".{out.name}.journal"), crystals, potential=potential.name, relax=relax, fmax=fmax, steps=steps
     )

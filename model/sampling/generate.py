@@ -92,6 +92,11 @@ def generate(
 
     """
     requests.check(constraints, model, start)
+    if batch_size < 1 or redraws < 0 or corrections < 0:
+        raise ValueError(
+            f"Batches hold at least 1 crystal, redraws and corrections are at least 0; found {batch_size}, {redraws} "
+            f"and {corrections}."
+        )
     method = Method(steps=steps, scheme=scheme, corrections=corrections, published=published)
     todo = [i for i in range(constraints.count) if i not in set(done)]
     finished: list[Batch] = []
@@ -148,7 +153,7 @@ def _attempt(
     streams = Streams(constraints.seed, index.to(device), attempt.to(device))
     streams.draw = asked.draw
     times = _times(method.steps, start)
-    noisy = requests.begin(model, n_atoms.to(device), streams, times[0].to(device), start)
+    noisy = requests.begin(model, n_atoms.to(device), streams, times[0].to(device), palette, start)
     if model.diffusion.species is None:  # crystal structure prediction: elements are known from the start
         noisy = noisy.replace(numbers=_fixed_species(palette, noisy))
     plan = Walk(
@@ -162,6 +167,8 @@ def _attempt(
 
     with torch.no_grad():
         made, finite = walk(plan, noisy, times, look)
+    if not bool(palette.kept(made).all()):
+        raise RuntimeError("The sampler broke a hard constraint, which it cannot by its construction: a defect.")
     return made.to("cpu"), finite.cpu()
 
 

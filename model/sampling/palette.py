@@ -53,9 +53,7 @@ class Palette:
         """
         numbers, batch = noisy.numbers.clone(), len(noisy)
         counts = self._counts(noisy)
-        undecided = torch.zeros(batch, dtype=torch.long, device=p.device).index_add(
-            0, noisy.owner, (numbers == MASK).long()
-        )
+        undecided = _undecided(noisy)
         for atoms in _rounds(told, noisy.owner, batch):
             rows = noisy.owner[atoms]
             short = (self.needed[rows] - counts[rows]).clamp(min=0)
@@ -68,18 +66,39 @@ class Palette:
             undecided[rows] -= 1
         return numbers
 
+    def admit(self, noisy: Crystals, fixed: Bool[Tensor, " atoms"]) -> Crystals:
+        """Crystals from which the palette can still be kept: atoms that break it forget their element again.
+
+        Only atoms that are not fixed can forget. Where too many of an element are decided, or too few atoms are left
+        for what is needed, all of that crystal's free atoms forget.
+        """
+        decided = noisy.numbers != MASK
+        element = (noisy.numbers - 1).clamp(max=N_ELEMENTS - 1)
+        barred = decided & ~fixed & (self.most[noisy.owner, element] == 0)
+        numbers = torch.where(barred, MASK, noisy.numbers)
+        afresh = ~self.assignable(noisy.replace(numbers=numbers))
+        return noisy.replace(numbers=torch.where(afresh[noisy.owner] & ~fixed, MASK, numbers))
+
+    def assignable(self, crystals: Crystals) -> Bool[Tensor, " batch"]:
+        """Which crystals can still keep their palette: nothing in excess, and atoms left for all that is needed."""
+        counts, undecided = self._counts(crystals), _undecided(crystals)
+        return (counts <= self.most).all(-1) & ((self.needed - counts).clamp(min=0).sum(-1) <= undecided)
+
     def kept(self, crystals: Crystals) -> Bool[Tensor, " batch"]:
         """Which finished crystals keep their palette: every decided atom allowed, every need met, none undecided."""
-        counts = self._counts(crystals)
-        undecided = torch.zeros(len(crystals), dtype=torch.long, device=counts.device).index_add(
-            0, crystals.owner, (crystals.numbers == MASK).long()
-        )
+        counts, undecided = self._counts(crystals), _undecided(crystals)
         return (undecided == 0) & (counts >= self.needed).all(-1) & (counts <= self.most).all(-1)
 
     def _counts(self, crystals: Crystals) -> Int[Tensor, "batch 100"]:
         decided = crystals.numbers != MASK
         flat = crystals.owner[decided] * N_ELEMENTS + crystals.numbers[decided] - 1
         return torch.bincount(flat, minlength=len(crystals) * N_ELEMENTS).reshape(len(crystals), N_ELEMENTS)
+
+
+def _undecided(crystals: Crystals) -> Int[Tensor, " batch"]:
+    """How many atoms of each crystal have not been told their element."""
+    none = torch.zeros(len(crystals), dtype=torch.long, device=crystals.device)
+    return none.index_add(0, crystals.owner, (crystals.numbers == MASK).long())
 
 
 def formula_unit(constraints: Constraints) -> dict[str, int]:

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from model.conditions import Conditions
 from model.constraints import ConstraintError, Constraints, Target
-from model.crystals import Crystals
+from model.crystals import MASK, Crystals
 from model.network.embeddings import multi_hot
 from model.randomness import Streams
 from model.sampling.model import CrystalModel
-from model.sampling.palette import formula_unit
+from model.sampling.palette import Palette, formula_unit
 from model.sampling.walk import Given
 from model.shapes import Bool, Float, Int
 
@@ -49,11 +49,18 @@ class Start:
             if mask is not None and len(mask) != len(self.crystal.frac):
                 raise ConstraintError(f"{name} needs one entry an atom ({len(self.crystal.frac)}); found {len(mask)}.")
 
+    @property
+    def fixed_elements(self) -> Bool[Tensor, " atoms"]:
+        """Which atoms stay what they are."""
+        if self.keep_elements is None:
+            return torch.zeros(len(self.crystal.frac), dtype=torch.bool)
+        return self.keep_elements.bool()
+
     def given(self, copies: int, device: torch.device | str = "cpu") -> Given:
         """The kept parts of so many copies."""
         atoms = len(self.crystal.frac)
         nothing = torch.zeros(atoms, dtype=torch.bool)
-        sites, species = (nothing if m is None else m.bool() for m in (self.keep_sites, self.keep_elements))
+        sites, species = nothing if self.keep_sites is None else self.keep_sites.bool(), self.fixed_elements
         return Given(
             crystals=Crystals.join([self.crystal] * copies).to(device),
             frac=sites.repeat(copies).to(device),
@@ -81,12 +88,18 @@ def check(constraints: Constraints, model: CrystalModel, start: Start | None = N
 def _check_start(constraints: Constraints, start: Start) -> None:
     from model.elements import SYMBOLS
 
-    kept = torch.zeros_like(start.crystal.numbers, dtype=torch.bool) if start.keep_elements is None else (
-        start.keep_elements.bool()
-    )
+    atoms, kept = len(start.crystal.numbers), start.fixed_elements
     outside = {SYMBOLS[z] for z in start.crystal.numbers[kept].tolist()} - constraints.palette
     if outside:
         raise ConstraintError(f"The kept atoms hold {', '.join(sorted(outside))}, which the constraints rule out.")
+    if constraints.n_atoms is not None and not constraints.atom_range[0] <= atoms <= constraints.atom_range[1]:
+        raise ConstraintError(f"The crystal to begin from has {atoms} atoms, and other numbers were asked for.")
+    if constraints.formula is not None and atoms % sum(formula_unit(constraints).values()):
+        raise ConstraintError(f"The crystal to begin from has {atoms} atoms, no multiple of {constraints.formula}.")
+    palette = Palette.of(constraints, torch.tensor([atoms]))
+    fixed = start.crystal.replace(numbers=torch.where(kept, start.crystal.numbers, MASK))
+    if not bool((palette.assignable(fixed)).all()):
+        raise ConstraintError("The kept atoms leave no way to the asked formula or chemical system; keep fewer.")
 
 
 def sizes(
@@ -150,10 +163,17 @@ def _taught(name: str, target: Target, model: CrystalModel) -> tuple[float, floa
 
 
 def begin(
-    model: CrystalModel, n_atoms: Int[Tensor, " batch"], streams: Streams, first: Float[Tensor, ""], start: Start | None
+    model: CrystalModel,
+    n_atoms: Int[Tensor, " batch"],
+    streams: Streams,
+    first: Float[Tensor, ""],
+    palette: Palette,
+    start: Start | None,
 ) -> Crystals:
-    """Where the walk begins: pure noise, or a start's crystal at the noise of the first time."""
+    """Where the walk begins: pure noise, or a start's crystal at the noise of the first time, within the palette."""
     if start is None or start.strength >= 1:
         return model.diffusion.prior(n_atoms, streams)
     copies = Crystals.join([start.crystal] * len(n_atoms)).to(n_atoms.device)
-    return model.diffusion.corrupt(copies, first.expand(len(n_atoms)), streams).noisy
+    noisy = model.diffusion.corrupt(copies, first.expand(len(n_atoms)), streams).noisy
+    fixed = start.fixed_elements.repeat(len(n_atoms)).to(n_atoms.device)
+    return palette.admit(noisy.replace(numbers=torch.where(fixed, copies.numbers, noisy.numbers)), fixed)

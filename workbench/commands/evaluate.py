@@ -20,15 +20,16 @@ def evaluate(
     reference: Annotated[Path | None, typer.Option(help="A reference of your own instead of the shipped one.")] = None,
     relax: Annotated[bool, typer.Option(help="Relax atoms and cell, or judge the geometries as they are.")] = True,
     energy_model: Annotated[str, typer.Option(help=f"One of: {', '.join(ENERGY_MODELS)}.")] = "chgnet",
-    fmax: Annotated[float, typer.Option(help="Largest force left when relaxed, eV/Å.")] = 0.05,
-    steps: Annotated[int, typer.Option(help="Most relaxation steps.")] = 500,
-    workers: Annotated[int, typer.Option(help="Processes that relax side by side.")] = 1,
+    fmax: Annotated[float, typer.Option(min=1e-6, help="Largest force left when relaxed, eV/Å.")] = 0.05,
+    steps: Annotated[int, typer.Option(min=0, help="Most relaxation steps.")] = 500,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that relax side by side.")] = 1,
 ) -> None:
     """Judge the crystals of a folder: energy above hull, stable, unique, novel, RMSD, with a reason for each no."""
     from model.evaluation.report import judge_folder
     from model.io import read_crystals
 
-    out = out or folder.with_name(folder.name.rstrip("/") + "-evaluated")
+    whole = folder.resolve()
+    out = out or (Path(f"{whole.stem}-evaluated") if whole.is_file() else whole.with_name(f"{whole.name}-evaluated"))
     if out.exists():
         raise fail(f"{out} exists already and is not overwritten; name another folder with --out.")
     try:

@@ -21,14 +21,16 @@ def generate(
     space_group: Annotated[int | None, typer.Option(help="1 to 230; for models that listen to it.")] = None,
     target: Many = None,
     atoms: Annotated[str | None, typer.Option(help="Atoms in the cell: a number, or a range as 4:12.")] = None,
-    count: Annotated[int, typer.Option(help="How many crystals.")] = 16,
+    count: Annotated[int, typer.Option(min=1, help="How many crystals.")] = 16,
     guidance: Annotated[float, typer.Option(help="Strength of the conditions.")] = 2.0,
     seed: int = 0,
-    steps: Annotated[int, typer.Option(help="Steps from noise to crystal, 1 to 1000.")] = 100,
+    steps: Annotated[int, typer.Option(min=1, max=1000, help="Steps from noise to crystal, 1 to 1000.")] = 100,
     scheme: Annotated[str, typer.Option(help="ancestral, euler, heun or multistep.")] = "ancestral",
-    corrections: Annotated[int, typer.Option(help="Corrector evaluations before each step.")] = 0,
-    published: Annotated[bool, typer.Option(help="Just as the released sampler: 1000 steps, one correction.")] = False,
-    batch_size: int = 64,
+    corrections: Annotated[int, typer.Option(min=0, help="Corrector evaluations before each step.")] = 0,
+    reference: Annotated[
+        bool, typer.Option(help="Just as the released sampler; 1000 steps and one correction, whatever else is said.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Crystals at once; the last digits depend on it.")] = 64,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps; auto takes the fastest.")] = "auto",
 ) -> None:
     """Generate crystals; finished batches are written at once, and a broken-off run goes on when called again."""
@@ -38,11 +40,12 @@ def generate(
     from model.record import RunFolder
     from model.sampling.generate import PUBLISHED, Method
     from model.sampling.generate import generate as make
+    from model.sampling.requests import check
     from model.sampling.schemes import SCHEMES
 
     if scheme not in SCHEMES:
         raise talk.fail(f"There is no scheme {scheme!r}; choose among {', '.join(SCHEMES)}.")
-    method = PUBLISHED if published else Method(steps, SCHEMES[scheme], corrections)
+    method = PUBLISHED if reference else Method(steps, SCHEMES[scheme], corrections)
     try:
         constraints = Constraints(
             chemical_system=chemical_system, allowed=_elements(allowed), excluded=_elements(excluded) or frozenset(),
@@ -50,6 +53,7 @@ def generate(
             count=count, guidance=guidance, seed=seed,
         )
         loaded = checkpoints.load(model, device=_device(device))
+        check(constraints, loaded)  # before the folder is begun, so that a slip of the pen does not use it up
         folder = RunFolder(out)
         done = folder.begin(constraints, loaded, method.to_json() | {"batch_size": batch_size})
         with talk.bar() as bar:
@@ -89,17 +93,21 @@ def _targets(entries: list[str]) -> dict[str, tuple[float, float]]:
 def _atoms(text: str | None) -> int | tuple[int, int] | None:
     if text is None:
         return None
-    try:
-        low, *high = (int(part) for part in text.replace("-", ":").split(":"))
-    except ValueError as error:
-        raise ValueError(f"Atoms are a number or a range as 4:12; found {text!r}.") from error
-    return (low, high[0]) if high else low
+    parts = text.replace("-", ":").split(":")
+    if len(parts) > 2 or not all(part.isdecimal() for part in parts):
+        raise ValueError(f"Atoms are a number or a range as 4:12; found {text!r}.")
+    return (int(parts[0]), int(parts[1])) if len(parts) == 2 else int(parts[0])
 
 
 def _device(name: str) -> str:
     import torch
 
     if name != "auto":
+        try:
+            torch.zeros(1, device=name)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"The device {name!r} cannot be used here ({reason}); try cpu.") from error
         return name
     if torch.cuda.is_available():
         return "cuda"

@@ -14,11 +14,15 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.command("list")
 def list_models() -> None:
-    """Names of the models that ship with the package."""
+    """Shipped models, and the published ones with whether their files are here."""
+    from model import published
     from model.checkpoints import available
 
     for name in available():
-        typer.echo(name)
+        typer.echo(f"{name}  (shipped)")
+    for name in published.NAMES:
+        here = (published.cache_folder() / name / "config.yaml").exists()
+        typer.echo(f"{name}  (published; {'on this machine' if here else 'not on this machine'})")
 
 
 @app.command("show")
