@@ -70,6 +70,23 @@ def test_notebooks_hold_no_functions():
                 assert "def " not in cell.source, path.name
 
 
+def test_what_the_readme_points_to_is_there():
+    import re
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert not re.search(r"\b[A-Z]+_TABLE\b", text)
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def test_shipped_models_are_small_and_have_cards():
+    folders = [p.parent for p in (ROOT / "model" / "weights").glob("*/model.json")]
+    assert folders
+    for folder in folders:
+        assert "n = " in (folder / "card.md").read_text(encoding="utf-8")
+        assert sum(p.stat().st_size for p in folder.iterdir()) < 12e6
+
+
 def test_nothing_names_this_machine():
     listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False).stdout
     if not listing:
