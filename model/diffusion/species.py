@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from model.crystals import MASK, N_CLASSES
 from model.diffusion.schedule import keep_probability
-from model.shapes import Bool, Float, Int
+from model.shapes import Float, Int
 
 MASK_CLASS = MASK - 1
 _TINY = 1e-20
@@ -51,19 +51,6 @@ class MaskNoise:
         """Chance that a masked atom is told its element between two levels: (k_s − k_t)/(1 − k_t), exact."""
         before, after = keep_probability(now), keep_probability(then)
         return (after - before) / (1 - before)
-
-    def reveal(
-        self, logits: Probabilities, noisy: Numbers, now: Levels, then: Levels, uniform: Float[Tensor, "atoms 2"]
-    ) -> tuple[Numbers, Bool[Tensor, " atoms"]]:
-        """Elements at the earlier level, and which atoms have just been told theirs.
-
-        The first uniform number says whether, the second says which. A share of the mask class in the logits is a
-        share of staying masked (section 6.6); element masks leave none.
-        """
-        p = torch.softmax(logits, dim=-1)
-        chance = self.reveal_chance(now, then) * (1 - p[:, MASK_CLASS])
-        told = (noisy == MASK) & (uniform[:, 0] < chance)
-        return torch.where(told, draw(p[:, :MASK_CLASS], uniform[:, 1]) + 1, noisy), told
 
     def loss(
         self,

@@ -38,7 +38,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class Method:
-    """How to walk: number of steps, scheme, corrector steps, and whether just as the published sampler does."""
+    """How to walk: number of steps, scheme, corrector steps, and whether in the published (reference) way.
+
+    The reference way draws one number for the whole lattice noise and takes corrector steps averaged over the batch;
+    the other, independent way gives each crystal noise and steps of its own.
+    """
 
     steps: int = 100
     scheme: Scheme = ANCESTRAL

@@ -55,6 +55,9 @@ def train(
     batches = CrystalBatches(len(train_set), len(val_set), recipe)
     trainer = trainer_for(run, recipe, accelerator=accelerator, until=until, progress=progress)
     trainer.fit(teaching, datamodule=batches, ckpt_path=newest_checkpoint(run))
+    reached = run / "checkpoints" / f"step={trainer.global_step}.ckpt"
+    if not reached.exists():  # stopped between two checkpoints: nothing of it is lost
+        trainer.save_checkpoint(reached)
     network = denoiser if teaching.averaged is None else teaching.averaged.module
     facts = {
         "trained_on": train_set.manifest.get("fingerprint"), "crystals": len(train_set),
