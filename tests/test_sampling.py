@@ -237,6 +237,17 @@ def test_the_same_seed_gives_the_same_crystals_and_batches_hardly_matter(calm_mo
     assert other.frac.shape != one.frac.shape or not torch.isclose(other.frac, one.frac).all()
 
 
+def test_faster_products_end_at_nearly_the_same_crystals_and_leave_no_trace(calm_model):
+    constraints = Constraints(count=3, seed=5)
+    exact = generate(calm_model, constraints, steps=16, redraws=0)
+    fast = generate(calm_model, constraints, steps=16, redraws=0, precision="medium")
+    assert torch.get_float32_matmul_precision() == "highest"
+    turn = (fast.frac - exact.frac + 0.5) % 1 - 0.5
+    assert float(turn.abs().max()) < 0.05  # bf16 products, where the processor has them
+    with pytest.raises(ValueError, match="one of highest, high, medium"):
+        generate(calm_model, constraints, steps=16, precision="sloppy")
+
+
 def test_a_run_goes_on_where_it_was_broken_off(random_model):
     constraints = Constraints(count=4, seed=7)
     whole = generate(random_model, constraints, steps=16, redraws=0, batch_size=2)

@@ -1,6 +1,7 @@
 """generate(model, constraints): batches, seeds, watching; bad states are drawn again, and nothing finished is lost."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,7 @@ from model.sampling.walk import Walk, walk
 from model.shapes import Float
 
 SMALLEST_VOLUME, BIGGEST_VOLUME = 2.0, 300.0  # Å³ an atom; known crystals lie between about 4 and 120
+PRECISIONS = ("highest", "high", "medium")
 CLOSEST = 0.5  # Å; nearer atoms make a structure invalid (section 8.6)
 
 
@@ -48,10 +50,11 @@ class Method:
     scheme: Scheme = ANCESTRAL
     corrections: int = 0
     published: bool = False
+    precision: str = "highest"
 
     def arguments(self) -> dict[str, Any]:
         """As keyword arguments of `generate`."""
-        return {name: getattr(self, name) for name in ("steps", "scheme", "corrections", "published")}
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def to_json(self) -> dict[str, Any]:
         """In plain words, for a run's record."""
@@ -69,6 +72,7 @@ def generate(
     scheme: Scheme = ANCESTRAL,
     corrections: int = 0,
     published: bool = False,
+    precision: str = "highest",
     batch_size: int = 64,
     redraws: int = 3,
     start: Start | None = None,
@@ -84,6 +88,8 @@ def generate(
     ----------
     steps, scheme, corrections, published
         See `Method`; `model.sampling.generate.PUBLISHED` is the released sampler.
+    precision
+        Of matrix products: "highest" is float32; "high" and "medium" let the device use its faster units (TF32, bf16).
     redraws
         How often a crystal that collapsed, exploded or turned infinite is begun anew; then it is kept and said to be.
     start
@@ -101,7 +107,9 @@ def generate(
             f"Batches hold at least 1 crystal, redraws and corrections are at least 0; found {batch_size}, {redraws} "
             f"and {corrections}."
         )
-    method = Method(steps=steps, scheme=scheme, corrections=corrections, published=published)
+    if precision not in PRECISIONS:
+        raise ValueError(f"The precision is one of {', '.join(PRECISIONS)}; found {precision!r}.")
+    method = Method(steps, scheme, corrections, published, precision)
     todo = [i for i in range(constraints.count) if i not in set(done)]
     finished: list[Batch] = []
     while todo:
@@ -169,11 +177,22 @@ def _attempt(
     def look(done: int, running: Crystals) -> None:
         watch(Progress(stage="denoise", done=done, total=len(times) - 1, unit="steps", payload=running))
 
-    with torch.no_grad():
+    with torch.no_grad(), _products(method.precision):
         made, finite = walk(plan, noisy, times, look)
     if not bool(palette.kept(made).all()):
         raise RuntimeError("The sampler broke a hard constraint, which it cannot by its construction: a defect.")
     return made.to("cpu"), finite.cpu()
+
+
+@contextmanager
+def _products(precision: str) -> Iterator[None]:
+    """Matrix products of a precision, and afterwards of the one that was set before."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _times(steps: int, start: Start | None) -> Float[Tensor, " grid"]:

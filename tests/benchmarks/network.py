@@ -1,6 +1,6 @@
 """Time and memory of one network evaluation: ours against the plain form, over batch sizes and widths.
 
-Run: python tests/benchmarks/network.py [--width 512] [--batches 16] [--repeats 3]
+Run: python tests/benchmarks/network.py [--widths 512] [--batches 16] [--repeats 3] [--precision medium]
 The crystals are those of the parity fixtures (bench16.npz), or random ones of their size where these are absent.
 Each form runs in a process of its own, so that peak memory is its own.
 """
@@ -43,13 +43,14 @@ def crystals(count, device):
     return whole[slice(0, count)].to(device)
 
 
-def measure(form, width, count, repeats, device):
+def measure(form, width, count, repeats, device, precision):
     """Seconds of the fastest of some evaluations, and MiB of memory above what stood before the first."""
     from plain_gemnet import plain
 
     from model.network.denoiser import GemNetDenoiser
 
     torch.manual_seed(0)
+    torch.set_float32_matmul_precision(precision)
     denoiser = GemNetDenoiser(hidden=width, energy=True).eval().to(device)
     noisy, t = crystals(count, device), torch.full((count,), 0.5, device=device)
     with torch.no_grad():
@@ -77,19 +78,22 @@ def main():
     parser.add_argument("--batches", type=int, nargs="+", default=[16])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--precision", choices=["highest", "high", "medium"], default="highest",
+                        help="of matrix products, for both forms: torch.set_float32_matmul_precision")
     parser.add_argument("--form", help=argparse.SUPPRESS)
     told = parser.parse_args()
     if told.form:
-        print(json.dumps(measure(told.form, told.widths[0], told.batches[0], told.repeats, told.device)))
+        print(json.dumps(measure(told.form, told.widths[0], told.batches[0], told.repeats, told.device,
+                                 told.precision)))
         return
-    print(f"device {told.device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(f"device {told.device}, {torch.get_num_threads()} threads, torch {torch.__version__}, {told.precision} precision")
     print(f"{'width':>6} {'crystals':>9} {'plain s':>9} {'ours s':>9} {'faster':>8} {'plain MiB':>10} {'ours MiB':>9} {'memory':>7}")
     for width in told.widths:
         for batch in told.batches:
             found = {}
             for form in ("plain", "ours"):
                 command = [sys.executable, __file__, "--form", form, "--widths", str(width), "--batches", str(batch),
-                           "--repeats", str(told.repeats), "--device", told.device]
+                           "--repeats", str(told.repeats), "--device", told.device, "--precision", told.precision]
                 found[form] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
             plain, ours = found["plain"], found["ours"]
             if abs(plain["check"] / ours["check"] - 1) > 1e-3:

@@ -31,6 +31,9 @@ def generate(
         bool, typer.Option(help="Just as the released sampler; 1000 steps and one correction, whatever else is said.")
     ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Crystals at once; the last digits depend on it.")] = 64,
+    precision: Annotated[
+        str, typer.Option(help="Of matrix products: highest, or high and medium, which may use TF32 and bf16 units.")
+    ] = "highest",
     device: Annotated[str, typer.Option(help="cpu, cuda or mps; auto takes the fastest.")] = "auto",
 ) -> None:
     """Generate crystals; finished batches are written at once, and a broken-off run goes on when called again."""
@@ -38,14 +41,16 @@ def generate(
     from model.constraints import Constraints
     from model.execution import Progress
     from model.record import RunFolder
-    from model.sampling.generate import PUBLISHED, Method
+    from model.sampling.generate import PRECISIONS, PUBLISHED, Method
     from model.sampling.generate import generate as make
     from model.sampling.requests import check
     from model.sampling.schemes import SCHEMES
 
+    if precision not in PRECISIONS:
+        raise talk.fail(f"There is no precision {precision!r}; choose among {', '.join(PRECISIONS)}.")
     if scheme not in SCHEMES:
         raise talk.fail(f"There is no scheme {scheme!r}; choose among {', '.join(SCHEMES)}.")
-    method = PUBLISHED if reference else Method(steps, SCHEMES[scheme], corrections)
+    method = PUBLISHED if reference else Method(steps, SCHEMES[scheme], corrections, precision=precision)
     try:
         constraints = Constraints(
             chemical_system=chemical_system, allowed=_elements(allowed), excluded=_elements(excluded) or frozenset(),
