@@ -32,8 +32,13 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--learning-rate", type=float)
     train.add_argument("--precision")
     train.add_argument("--seed", type=int)
+    train.add_argument("--warmup", type=int, help="steps over which the learning rate rises")
+    train.add_argument("--decay", type=float, help="last share of the steps over which the learning rate falls")
+    train.add_argument("--average", type=float, help="decay of the weights' moving average; 0: none")
     train.add_argument("--validate-every", type=int)
+    train.add_argument("--validation-crystals", type=int)
     train.add_argument("--checkpoint-every", type=int)
+    train.add_argument("--start", help="a model whose weights the run begins with: a name or a folder")
     train.add_argument("--until", type=int, help="stop after this step, to go on later")
     train.add_argument("--accelerator", default="auto")
     train.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -68,11 +73,13 @@ def _teach(told: argparse.Namespace) -> None:
 
 
 def _train(told: argparse.Namespace) -> None:
+    from model import checkpoints
     from model.training.presets import PRESETS
     from model.training.run import train
 
-    names = ("steps", "batch_size", "learning_rate", "precision", "seed", "validate_every", "checkpoint_every")
+    names = ("steps", "batch_size", "learning_rate", "precision", "seed", "warmup", "decay", "average",
+             "validate_every", "validation_crystals", "checkpoint_every")
     recipe = PRESETS[told.preset].but(**{name: getattr(told, name) for name in names})
     train(told.data, told.out, recipe, accelerator=told.accelerator, until=told.until, progress=not told.quiet,
-          name=told.name)
+          name=told.name, start=checkpoints.load(told.start) if told.start else None)
     print(f"The run is in {told.out}.")

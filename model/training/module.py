@@ -51,11 +51,11 @@ class Teaching(pl.LightningModule):
             AveragedModel(denoiser, multi_avg_fn=get_ema_multi_avg_fn(recipe.average), use_buffers=False)
             if recipe.average else None
         )
-        self._crystals, self._labels = dict(crystals), {k: dict(v) for k, v in (labels or {}).items()}
+        self.crystals, self._labels = dict(crystals), {k: dict(v) for k, v in (labels or {}).items()}
 
     def on_fit_start(self) -> None:
         """The data are small: they move to the device once."""
-        self._crystals = {k: v.to(self.device) for k, v in self._crystals.items()}
+        self.crystals = {k: v.to(self.device) for k, v in self.crystals.items()}
         self._labels = {s: {k: v.to(self.device) for k, v in rows.items()} for s, rows in self._labels.items()}
 
     on_validation_start = on_fit_start
@@ -88,7 +88,7 @@ class Teaching(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _losses(self, network: nn.Module, split: str, batch: Batch, seed: int, *, dropout: bool) -> Losses:
-        clean = self._crystals[split][batch.rows]
+        clean = self.crystals[split][batch.rows]
         streams = Streams(seed, batch.rows, torch.full_like(batch.rows, batch.step))
         noised = self.diffusion.corrupt(clean, self._times(streams), streams)
         conditions = self._conditions(split, batch.rows, streams, dropout=dropout)

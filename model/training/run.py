@@ -1,8 +1,8 @@
 """A training run in a folder: begin, go on, and take the model out of it."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ class RunError(ValueError):
 
 def train(
     data: Path, run: Path, recipe: Recipe, *, accelerator: str = "auto", until: int | None = None,
-    progress: bool = True, name: str = "base",
+    progress: bool = True, name: str = "base", start: CrystalModel | None = None,
 ) -> CrystalModel:
     """Train a base model, or go on with the run that lies in the folder.
 
@@ -40,34 +40,63 @@ def train(
         Folder of the run: recipe, checkpoints, logs, and at the end `model/`.
     until
         Stop after this step, to go on later; None runs to the recipe's end.
+    start
+        A model whose weights and diffusion the run begins with, instead of chance and the data's own; its network
+        takes the place of the recipe's.
 
     Raises RunError where the folder holds a run of another recipe, or the data lack a split.
 
     """
-    train_set, val_set = _open(data, "train"), _open(data, "val")
-    run.mkdir(parents=True, exist_ok=True)
-    _agree(run, {"recipe": _plain(recipe), "data": train_set.manifest.get("fingerprint"), "name": name})
+    splits = {split: open_split(data, split) for split in ("train", "val")}
+    recipe = recipe if start is None else recipe.but(network=_sizes(start))
+    told = {"recipe": _plain(recipe), "data": splits["train"].manifest.get("fingerprint"), "name": name,
+            "start": start.hash if start else None}
     torch.manual_seed(recipe.seed)  # initial weights only; all other randomness is an argument
     denoiser = GemNetDenoiser(**recipe.network)
-    crystals = {"train": train_set.crystals(), "val": val_set.crystals()}
-    diffusion = diffusion_for(recipe, crystals["train"], train_set.statistics.density)
+    crystals = {split: dataset.crystals() for split, dataset in splits.items()}
+    if start is None:
+        diffusion = diffusion_for(recipe, crystals["train"], splits["train"].statistics.density)
+    else:
+        denoiser.load_state_dict(start.denoiser.state_dict())
+        diffusion = start.diffusion
     teaching = Teaching(denoiser, diffusion, recipe, crystals)
-    batches = CrystalBatches(len(train_set), len(val_set), recipe)
-    trainer = trainer_for(run, recipe, accelerator=accelerator, until=until, progress=progress)
+    facts = {"started_from": start.hash} if start else {}
+    model = CrystalModel(name=name, denoiser=denoiser, diffusion=diffusion, statistics=splits["train"].statistics,
+                         facts=facts)
+    return fit(teaching, model, run, told, accelerator=accelerator, until=until, progress=progress)
+
+
+def fit(
+    teaching: Teaching, model: CrystalModel, run: Path, told: Mapping[str, Any], *, accelerator: str = "auto",
+    until: int | None = None, progress: bool = True, callbacks: Sequence[pl.Callback] = (),
+) -> CrystalModel:
+    """Walk a run as far as asked, in its folder, and give the model with the weights it has reached.
+
+    `model` holds the denoiser that is taught; `told` is what the run's folder remembers of its making. Raises RunError
+    where the folder holds another run.
+    """
+    recipe = teaching.recipe
+    run.mkdir(parents=True, exist_ok=True)
+    _agree(run, told)
+    rows = {split: len(crystals) for split, crystals in teaching.crystals.items()}
+    trainer = trainer_for(run, recipe, accelerator=accelerator, until=until, progress=progress, callbacks=callbacks)
+    batches = CrystalBatches(rows["train"], rows["val"], recipe)
     trainer.fit(teaching, datamodule=batches, ckpt_path=newest_checkpoint(run))
     reached = run / "checkpoints" / f"step={trainer.global_step}.ckpt"
     if not reached.exists():  # stopped between two checkpoints: nothing of it is lost
         trainer.save_checkpoint(reached)
-    network = denoiser if teaching.averaged is None else teaching.averaged.module
-    facts = {
-        "trained_on": train_set.manifest.get("fingerprint"), "crystals": len(train_set),
-        "steps": trainer.global_step, "recipe": _plain(recipe),
-    }
-    model = CrystalModel(name=name, denoiser=network.eval(), diffusion=diffusion, statistics=train_set.statistics,
-                         facts=facts)
-    if trainer.global_step >= recipe.steps and not (run / "model").exists():
+    network = teaching.denoiser if teaching.averaged is None else teaching.averaged.module
+    facts = {"trained_on": told.get("data"), "crystals": rows["train"], "steps": trainer.global_step,
+             "recipe": _plain(recipe), **model.facts}
+    model = replace(model, denoiser=network.eval(), facts=facts)
+    over = trainer.global_step >= recipe.steps or (trainer.should_stop and not trainer.interrupted)
+    if over and not (run / "model").exists():
         checkpoints.save(model, run / "model")
     return model
+
+
+def _sizes(model: CrystalModel) -> dict[str, Any]:
+    return {k: v for k, v in model.denoiser.arguments.items() if k not in ("properties", "log10")}
 
 
 def diffusion_for(recipe: Recipe, crystals: Crystals, density: float) -> CrystalDiffusion:
@@ -82,7 +111,8 @@ def diffusion_for(recipe: Recipe, crystals: Crystals, density: float) -> Crystal
 
 
 def trainer_for(
-    run: Path, recipe: Recipe, *, accelerator: str, until: int | None, progress: bool
+    run: Path, recipe: Recipe, *, accelerator: str, until: int | None, progress: bool,
+    callbacks: Sequence[pl.Callback] = (),
 ) -> pl.Trainer:
     """Lightning's trainer as this project uses it: steps, not epochs; two newest checkpoints; CSV and TensorBoard."""
     keep = pl.callbacks.ModelCheckpoint(
@@ -100,7 +130,7 @@ def trainer_for(
         num_sanity_val_steps=0,
         gradient_clip_val=recipe.clip or None,
         gradient_clip_algorithm=recipe.clip_by,
-        callbacks=[keep, *([pl.callbacks.TQDMProgressBar(refresh_rate=20)] if progress else [])],
+        callbacks=[keep, *callbacks, *([pl.callbacks.TQDMProgressBar(refresh_rate=20)] if progress else [])],
         logger=_loggers(run),
         log_every_n_steps=20,
         enable_progress_bar=progress,
@@ -118,7 +148,8 @@ def _loggers(run: Path) -> list[Any]:
     return loggers
 
 
-def _open(data: Path, split: str) -> Dataset:
+def open_split(data: Path, split: str) -> Dataset:
+    """One split of prepared crystals. Raises RunError where it is missing."""
     if not (data / split).exists():
         raise RunError(f"{data} holds no {split!r} split; prepare it: workbench data prepare {split}.csv --out {data}")
     return Dataset.load(data / split)
@@ -134,7 +165,7 @@ def _agree(run: Path, told: Mapping[str, Any]) -> None:
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
         differ = [k for k in told["recipe"] if before["recipe"].get(k) != told["recipe"][k]]
-        differ += [k for k in ("data", "name") if before[k] != told[k]]
+        differ += [k for k in told if k != "recipe" and before.get(k) != told[k]]
         if differ:
             raise RunError(
                 f"{run} holds a run with other {', '.join(differ)}; name another folder, or repeat its recipe."
