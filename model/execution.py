@@ -47,6 +47,10 @@ class Inline(Executor):
             future.set_exception(error)
         return future
 
+    def map(self, fn: Callable[..., R], *iterables: Iterable[Any], **_: Any) -> "Iterator[R]":
+        """Each result as it is asked for, so that whoever watches sees them come."""
+        return map(fn, *iterables)
+
 
 INLINE = Inline()
 

@@ -55,11 +55,10 @@ def prepare(
 @app.command()
 def show(folder: Annotated[Path, typer.Argument(help="A dataset, or a folder of several splits.")]) -> None:
     """Show what a dataset holds: sizes, rejected rows, labels."""
-    from model.data.cache import MANIFEST, Dataset, DatasetError
+    from model.data.cache import Dataset, DatasetError
 
-    inside = sorted(file.parent for file in folder.glob(f"*/{MANIFEST}"))
     try:
-        for at, place in enumerate(inside or [folder]):
+        for at, place in enumerate(_splits(folder)):
             if at:
                 typer.echo("")
             dataset = Dataset.load(place)
@@ -67,6 +66,59 @@ def show(folder: Annotated[Path, typer.Argument(help="A dataset, or a folder of 
             _describe(dataset)
     except DatasetError as error:
         raise fail(str(error)) from error
+
+
+@app.command()
+def label(
+    folder: Annotated[Path, typer.Argument(help="A dataset, or a folder of several splits.")],
+    names: Annotated[
+        list[str] | None, typer.Option("--label", help="hhi_score, ml_mag_density, ml_bulk_modulus; all unless given.")
+    ] = None,
+    moduli: Annotated[
+        Path | None, typer.Option(help="CSV with formula and bulk_modulus: DFT moduli, looked up where unambiguous.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one for each core.")] = 0,
+) -> None:
+    """Add labels: supply risk; magnetic density and bulk modulus with CHGNet. Goes on after a break."""
+    from model.data.cache import Dataset, DatasetError
+    from model.execution import processes
+    from model.properties import labels
+
+    try:
+        splits = {place.name: Dataset.load(place) for place in _splits(folder)}
+        with bar() as watch, processes(workers or os.cpu_count() or 1) as executor:
+            for name, dataset in splits.items():
+                splits[name] = labels.label(dataset, names or list(labels.LABELS), executor=executor, watch=watch)
+        if moduli is not None:
+            splits = labels.look_up_moduli(splits, moduli)
+    except (DatasetError, labels.LabelError, OSError) as error:
+        raise fail(str(error)) from error
+    for name, dataset in splits.items():
+        _report(name, dataset)
+        _describe(dataset)
+    if moduli is not None:
+        _compare_moduli(list(splits.values()))
+
+
+def _splits(folder: Path) -> list[Path]:
+    from model.data.cache import MANIFEST
+
+    return sorted(file.parent for file in folder.glob(f"*/{MANIFEST}")) or [folder]
+
+
+def _compare_moduli(splits: "list[Dataset]") -> None:
+    """How far the equation of state lies from DFT, where both are known."""
+    import numpy as np
+
+    if not all({"dft_bulk_modulus", "ml_bulk_modulus"} <= set(split.labels) for split in splits):
+        return
+    dft, ours = (np.concatenate([s.labels[f"{k}_bulk_modulus"] for s in splits]) for k in ("dft", "ml"))
+    off = (ours - dft)[np.isfinite(ours) & np.isfinite(dft)]
+    if len(off):
+        typer.echo(
+            f"Equation of state against DFT bulk modulus, n = {len(off)}: mean absolute error {np.abs(off).mean():.1f} "
+            f"GPa, median {np.median(np.abs(off)):.1f} GPa, {off.mean():+.1f} GPa on average."
+        )
 
 
 def _pool(workers: int) -> AbstractContextManager[Executor]:
