@@ -4,20 +4,31 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from model import io
 from model.candidates import Candidates
 from model.constraints import Constraints
 from model.crystals import Crystals
 from model.sampling.generate import Batch
-from model.sampling.model import CrystalModel
 
 RECORD, TABLE, RUN = "crystals.extxyz", "candidates.csv", "run.json"
 
 
 class RunExistsError(FileExistsError):
     """A folder that already holds something; runs never overwrite."""
+
+
+@runtime_checkable
+class Maker(Protocol):
+    """What made a run's crystals: a model, or another way of proposing."""
+
+    name: str
+
+    @property
+    def hash(self) -> str:
+        """Digest of all that the crystals depend on beside constraints and method."""
+        ...
 
 
 def candidates_of(
@@ -66,7 +77,7 @@ class RunFolder:
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
 
-    def begin(self, constraints: Constraints, model: CrystalModel, method: Mapping[str, Any]) -> set[int]:
+    def begin(self, constraints: Constraints, model: Maker, method: Mapping[str, Any]) -> set[int]:
         """Start a new folder, or go on in one that holds the unfinished part of just this run; give what is done.
 
         Raises RunExistsError where the folder holds anything else.

@@ -1,7 +1,9 @@
-"""The shipped way of making a run: the model generates, CHGNet relaxes, the reference judges."""
+"""The ways of making a run: the model or another proposer makes crystals, CHGNet relaxes, the reference judges."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,10 +12,11 @@ from model.candidates import Candidates
 from model.constraints import Constraints
 from model.crystals import Crystals
 from model.execution import Progress, Watch
-from workbench.runs import Run, Verdict
+from workbench.runs import Propose, Run, Verdict
 from workbench.state import State
 
 if TYPE_CHECKING:
+    from model.baselines.proposer import Proposer
     from model.evaluation.evaluate import Judge
     from model.evaluation.reference import Reference
     from model.relax.potential import Potential, Reading
@@ -24,21 +27,105 @@ ATOMS_AT_ONCE = (
 )
 
 
-def begin(state: State, constraints: Constraints) -> Run:
-    """A run of the chosen model over the shared state, not started yet. Raises ValueError while no model is loaded."""
+DIFFUSION = "diffusion"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Something a way of proposing is told by a person: a path. Without it, where it is `needed`, it cannot begin."""
+
+    name: str
+    label: str
+    about: str
+    needed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """A way of proposing crystals that the bench offers: for people its `label` and what it is `about`.
+
+    `targets` and `space_group` say whether it follows these. `make` gives the proposer for the settings told, by name;
+    it may read files for seconds, so it is called in the run's own thread. Only the model's way has none.
+    """
+
+    name: str
+    label: str
+    about: str
+    targets: bool = False
+    space_group: bool = False
+    settings: tuple[Setting, ...] = ()
+    make: "Callable[[Mapping[str, str]], Proposer] | None" = None
+
+    def proposer(self, told: Mapping[str, str]) -> "Proposer":
+        """The proposer for these settings. Raises ValueError where one is missing or unknown."""
+        known = {setting.name: setting for setting in self.settings}
+        if strange := sorted(set(told) - set(known)):
+            raise ValueError(f"{self.label} has {', '.join(known) or 'no settings'}; found {', '.join(strange)}.")
+        told = {name: value.strip() for name, value in told.items() if value.strip()}
+        if missing := [setting.label for name, setting in known.items() if setting.needed and name not in told]:
+            raise ValueError(f"{self.label} needs {' and '.join(missing)}; name it.")
+        if self.make is None:
+            raise ValueError(f"{self.label} is no proposer of its own; load a model and generate.")
+        return self.make(told)
+
+
+WAYS: Mapping[str, Way] = MappingProxyType({
+    way.name: way
+    for way in (
+        Way(name=DIFFUSION, label="Diffusion model", about="The chosen model denoises crystals.", targets=True,
+            space_group=True),
+    )
+})  # fmt: skip
+
+
+def begin(
+    state: State, constraints: Constraints, way: str = "", told: Mapping[str, str] = MappingProxyType({})
+) -> Run:
+    """A run over the shared state, not started yet, by one of the WAYS with its settings told by name.
+
+    Without a name it is the way that the state says.
+
+    Raises ValueError for a way that is not there, and while no model is loaded where the model is to propose.
+    """
+    from model.record import candidates_of
+
+    way = way or getattr(state, "method", DIFFUSION)
+    if way not in WAYS:
+        raise ValueError(f"There is no way of proposing {way!r}; choose among {', '.join(WAYS)}.")
+    propose = _by_model(state) if way == DIFFUSION else _by_proposer(WAYS[way], told)
+    return Run(state, propose, Judging(state), candidates_of, constraints)
+
+
+def _by_model(state: State) -> Propose:
+    """Crystals of the model that is loaded now, with as many steps as are set now."""
     if state.model is None:
         raise ValueError("No model is loaded yet; choose one in the constraints panel.")
-    from model.record import candidates_of
     from model.sampling.generate import generate
 
     model, steps = state.model, state.steps
     at_once = AT_ONCE[next(model.denoiser.parameters()).device.type]
 
     def propose(constraints: Constraints, indices: list[int], watch: Watch) -> Crystals:
-        done = set(range(constraints.count)) - set(indices)
-        return generate(model, constraints, steps=steps, done=done, batch_size=at_once, watch=watch)
+        return generate(
+            model, constraints, steps=steps, done=_others(constraints, indices), batch_size=at_once, watch=watch
+        )
 
-    return Run(state, propose, Judging(state), candidates_of, constraints)
+    return propose
+
+
+def _by_proposer(way: Way, told: Mapping[str, str]) -> Propose:
+    """Crystals of another way, few at a time, so that the first are seen soon."""
+
+    def propose(constraints: Constraints, indices: list[int], watch: Watch) -> Crystals:
+        proposer = way.proposer(told)
+        proposer.check(constraints)
+        return proposer(constraints, done=_others(constraints, indices), batch_size=AT_ONCE["cpu"], watch=watch)
+
+    return propose
+
+
+def _others(constraints: Constraints, indices: list[int]) -> set[int]:
+    return set(range(constraints.count)) - set(indices)
 
 
 @cache

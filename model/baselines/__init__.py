@@ -1,0 +1,1 @@
+"""Other ways from constraints to crystals: random search, substitution, screening."""
