@@ -239,3 +239,24 @@ def test_the_copied_command_is_one_the_command_line_takes():
         words = shlex.split(code.command(constraints, "base", 50))
         assert words[:2] == ["workbench", "generate"]
         assert {word for word in words if word.startswith("--")} <= flags
+
+
+def test_the_course_of_a_path_is_what_its_frames_say():
+    import torch
+
+    from model.crystals import MASK
+    from model.testing import famous
+    from workbench.paths import Path
+    from workbench.views import path as along
+
+    salt = famous("rocksalt-NaCl")
+    frames = [salt.replace(numbers=torch.full_like(salt.numbers, MASK)), salt.replace(numbers=torch.tensor([11, MASK])), salt]
+    found = along.course(Path.of([1, 5, 9], frames))
+    assert found.undecided.tolist() == [1.0, 0.5, 0.0]
+    assert found.entropy == pytest.approx([0.0, 0.0, np.log(2)])
+    assert found.group.tolist() == [0, 0, 225]
+    assert found.symbols[-1] == "Fm-3m"
+    assert found.volume == pytest.approx([float(salt.cell[0].det().abs()) / 2] * 3, rel=1e-5)
+    assert found.says(2) == ["step 9 of 9", "0% of the atoms undecided", "species entropy 0.69", f"{found.volume[2]:.1f} Å³ an atom", "space group Fm-3m"]
+    drawn = along.figure(found)
+    assert [len(trace.x) for trace in drawn.data] == [3, 3, 3, 3]

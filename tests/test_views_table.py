@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from workbench.columns import FLAGS, TEXTS
 from workbench.views import table as view
 
 
@@ -85,6 +86,6 @@ def test_asked_properties_get_a_column(table):
 
 
 def test_every_column_that_can_be_shown_has_a_name_and_a_kind():
-    for name in (*view.FIRST, *view.LATER, *view.FLAGS, *view.TEXTS, *view.DIGITS, *view.SHORT):
+    for name in (*view.FIRST, *view.LATER, *FLAGS, *TEXTS, *view.DIGITS, *view.SHORT):
         assert name in view.COLUMNS
         assert view.kind(name) in {"text", "flag", "number"}

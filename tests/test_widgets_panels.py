@@ -474,7 +474,7 @@ def test_the_path_of_a_crystal_is_played_back(state, crystals):
     assert "undecided" in first["facts"][1]
     panel.playback.slider.value = panel.playback.slider.max
     last = panel.playback.picture.scene
-    assert last["facts"][1].startswith("0 of")
+    assert last["facts"][1].startswith("0% of")
     assert last["facts"][-1].startswith("space group")
     assert last["positions"] != first["positions"]
 

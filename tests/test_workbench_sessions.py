@@ -2,15 +2,18 @@
 
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from model.candidates import Candidates
 from model.constraints import Constraints, Target
 from model.crystals import PER_ATOM, PER_CRYSTAL, Crystals
 from model.testing import famous, famous_names
 from workbench import keeping
+from workbench.paths import PathError
 from workbench.sessions import store
 from workbench.sessions.session import Session, name_for
 from workbench.state import State
@@ -118,6 +121,83 @@ def test_a_newer_format_is_said(session, tmp_path):
     about = json.loads((tmp_path / "a" / store.ABOUT).read_text())
     (tmp_path / "a" / store.ABOUT).write_text(json.dumps(about | {"version": 99}))
     assert any("newer version" in sentence for sentence in store.load(tmp_path / "a").missing)
+
+
+GOLDEN = Path(__file__).parent / "golden" / "session-format-1"
+
+
+def test_a_session_of_the_first_format_still_opens(tmp_path):
+    """The folder was written by the bench when it wrote format 1."""
+    opened = store.load(GOLDEN)
+    assert opened.missing == ()
+    session = opened.session
+    assert (session.name, session.method, session.figures, session.paths) == ("first-format", "diffusion", {}, {})
+    assert session.constraints == Constraints(chemical_system="Na-Cl", count=4, seed=3, targets={"hhi_score": Target(1.0, 2.5)})
+    assert (len(session.candidates), session.judged, len(session.relaxed)) == (3, 3, 3)
+    assert (session.selection, session.chosen, session.narrowed) == ("s3-0001", ("s3-0001",), {"n_atoms": (1.0, 4.5)})
+    store.save(session, tmp_path / "again")
+    assert json.loads((tmp_path / "again" / store.ABOUT).read_text())["version"] == store.VERSION
+    assert store.load(tmp_path / "again").session.constraints == session.constraints
+
+
+def test_there_is_a_way_from_every_format_to_the_present_one():
+    assert sorted(store.MIGRATIONS) == list(range(1, store.VERSION))
+    assert store.migrated({"version": 1})["version"] == store.VERSION
+
+
+def test_denoising_paths_come_back_and_are_written_once(crystals, tmp_path):
+    state = State()
+    assert begin(state, Constraints(count=3), Freezing(crystals, steps=8)).start().wait(30)
+    kept = Session(name="a", constraints=Constraints(count=3), candidates=state.candidates, paths=state.paths, method="random-search",
+                   figures={"hull.system": "Cl-Na"})  # fmt: skip
+    store.save(kept, tmp_path / "a")
+    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "a" / store.PATHS).iterdir()}
+    assert len(files) == 3
+    again = store.load(tmp_path / "a").session
+    assert (again.method, again.figures) == ("random-search", {"hull.system": "Cl-Na"})
+    for name, path in state.paths.items():
+        assert again.paths[name].steps == path.steps
+        assert all(same(a, b) for a, b in zip(again.paths[name].frames, path.frames, strict=True))
+    store.save(again, tmp_path / "a")
+    assert {file: file.stat().st_mtime_ns for file in files} == files
+    store.save(again, tmp_path / "copy")
+    assert len(store.load(tmp_path / "copy").session.paths) == 3
+
+
+def test_a_damaged_path_is_said_and_the_others_are_played(crystals, tmp_path):
+    state = State()
+    assert begin(state, Constraints(count=3), Freezing(crystals, steps=8)).start().wait(30)
+    store.save(Session(name="a", constraints=Constraints(count=3), candidates=state.candidates, paths=state.paths), tmp_path / "a")
+    cut, odd, good = sorted((tmp_path / "a" / store.PATHS).iterdir())
+    cut.write_bytes(cut.read_bytes()[:40])
+    np.savez(odd, steps=np.arange(3), frac=np.zeros((2, 1, 3)), cell=np.zeros((3, 3, 3)), numbers=np.zeros((3, 1)))
+    opened = store.load(tmp_path / "a")
+    assert opened.missing == ("1 of the denoising paths cannot be read.",)
+    assert {f"{name}.npz" for name in opened.session.paths} == {odd.name, good.name}
+    with pytest.raises(PathError, match="damaged or gone"):
+        list(opened.session.paths[odd.stem].frames)
+    assert opened.session.paths[good.stem].frames
+    store.save(opened.session, tmp_path / "b")
+    assert [file.name for file in (tmp_path / "b" / store.PATHS).iterdir()] == [good.name]
+
+
+@pytest.mark.parametrize(("name", "value"), [("steps", "many"), ("told", 3), ("figures", ["x"]), ("narrowed", {"n_atoms": 1}), ("chosen", 7)])
+def test_what_is_of_another_kind_is_left_out_and_said(session, tmp_path, name, value):
+    store.save(session, tmp_path / "a")
+    about = json.loads((tmp_path / "a" / store.ABOUT).read_text())
+    (tmp_path / "a" / store.ABOUT).write_text(json.dumps(about | {name: value}))
+    opened = store.load(tmp_path / "a")
+    assert len(opened.missing) == 1
+    assert len(opened.session.candidates) == 5
+    keeping.lay_out(opened.session, State())
+
+
+def test_sodium_nitride_is_not_unknown(crystals, tmp_path):
+    """Its formula reads as the word most programs write for "not a number"."""
+    table = pd.DataFrame({"id": ["s0-0000"], "formula": ["NaN"], "status": ["judged"]})
+    one = Session(name="a", constraints=Constraints(), candidates=Candidates(crystals=crystals[0], table=table))
+    store.save(one, tmp_path / "a")
+    assert store.load(tmp_path / "a").session.candidates.table["formula"].tolist() == ["NaN"]
 
 
 def test_the_list_is_newest_first_and_marks_the_damaged(session, tmp_path):

@@ -9,13 +9,16 @@ from workbench.sessions.session import Session, name_for, now
 from workbench.state import Asked, RunStatus, State
 
 PERIOD = 1.5  # seconds between two writes of one session
-WATCHED = ("candidates", "relaxed", "selection", "chosen", "narrowed", "run")
+WATCHED = ("candidates", "relaxed", "selection", "chosen", "narrowed", "figures", "run")
 
 
 def session_of(state: State, name: str, created: str) -> Session:
     """What is kept of a state, at this moment."""
     with state.lock:
-        fresh = Asked(constraints=state.constraints, steps=state.steps, model_name=state.model_name)
+        fresh = Asked(
+            constraints=state.constraints, steps=state.steps, model_name=state.model_name, method=state.method,
+            told=dict(state.told),
+        )
         asked = state.asked or fresh
         return Session(
             name=name,
@@ -25,12 +28,16 @@ def session_of(state: State, name: str, created: str) -> Session:
             steps=asked.steps,
             model_name=asked.model_name,
             model_hash=asked.model_hash,
+            method=asked.method,
+            told=dict(asked.told),
             reference=str(getattr(state.reference, "name", "")),
             scorecard=str(state.scorecard or ""),
             relaxed=dict(state.relaxed),
             selection=state.selection,
             chosen=tuple(state.chosen),
             narrowed=dict(state.narrowed),
+            figures=dict(state.figures),
+            paths=dict(state.paths),
         )
 
 
@@ -41,16 +48,20 @@ def lay_out(session: Session, state: State) -> None:
     made, wanted = len(session.candidates), session.constraints.count
     whole = made >= wanted and session.judged == made
     with state.lock:
-        state.selection, state.chosen, state.narrowed, state.paths = "", (), {}, {}
+        state.selection, state.chosen, state.narrowed = "", (), {}
+        state.paths = dict(session.paths)
         state.scorecard = session.scorecard or None
         state.asked = Asked(constraints=session.constraints, steps=session.steps or state.steps,
-                            model_name=session.model_name, model_hash=session.model_hash)  # fmt: skip
+                            model_name=session.model_name, model_hash=session.model_hash,
+                            method=session.method, told=dict(session.told))  # fmt: skip
+        state.method, state.told = session.method, dict(session.told)
         state.constraints = session.constraints
         if session.steps:
             state.steps = session.steps
         state.relaxed = dict(session.relaxed)
         state.candidates = session.candidates
         state.chosen, state.narrowed = session.chosen, dict(session.narrowed)
+        state.figures = dict(session.figures)  # after the candidates: what can be chosen depends on them
         state.selection = session.selection if state.position(session.selection) >= 0 else ""
         state.run = RunStatus(phase="done" if whole else "cancelled", wanted=wanted, made=made, judged=session.judged)
 

@@ -19,7 +19,8 @@ from model.candidates import Candidates
 from model.constraints import Constraints
 from model.crystals import Crystals
 from model.execution import Cancelled, Progress, Watch
-from workbench.state import Path, Preview, RunStatus, State
+from workbench.paths import AnyPath, Path
+from workbench.state import Preview, RunStatus, State
 
 PERIOD = 0.2  # seconds between two writes into State; the eye asks for no more, the server allows not many more
 KEPT_FRAMES = 60  # of each crystal's denoising, for playing it back
@@ -78,7 +79,7 @@ class Run:
         self._changed = True
         self._candidates = state.candidates
         self._relaxed: dict[str, Crystals] = dict(state.relaxed)
-        self._paths: dict[str, Path] = dict(state.paths)
+        self._paths: dict[str, AnyPath] = dict(state.paths)
         self._scorecard: Any = state.scorecard
         self._preview: Preview | None = None
         self._frames: list[tuple[int, Crystals]] = []
@@ -170,7 +171,7 @@ class Run:
             for row, name in enumerate(new.table["id"]):
                 if whole:
                     steps, batches = zip(*whole, strict=True)
-                    self._paths[name] = Path(steps=steps, frames=tuple(batch[row] for batch in batches))
+                    self._paths[name] = Path.of(steps, [batch[row] for batch in batches])
             self._candidates = Candidates.join([self._candidates, new]) if len(self._candidates) else new
             judged = len(self._candidates) - len(unjudged(self._candidates))  # bad ones need no judging
             self._status = replace(self._status, made=len(self._candidates), judged=judged, step=0, under_way=0)

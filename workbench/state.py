@@ -12,6 +12,7 @@ from model.candidates import Candidates
 from model.constraints import Constraints
 from model.crystals import Crystals
 
+DIFFUSION = "diffusion"  # the way of making crystals that the bench begins with
 BUSY = frozenset({"loading", "generating", "judging", "cancelling"})
 
 
@@ -56,6 +57,8 @@ class Asked:
     steps: int
     model_name: str = ""
     model_hash: str = ""
+    method: str = DIFFUSION
+    told: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,15 +70,6 @@ class Preview:
     steps: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Path:
-    """What one crystal went through while it lost its noise: one crystal a kept step, and the step's number."""
-
-    steps: tuple[int, ...]
-    frames: tuple[Crystals, ...]
-    facts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-
-
 class State(HasTraits):
     """Constraints, candidates, selection and run; every panel watches the parts it shows.
 
@@ -85,6 +79,8 @@ class State(HasTraits):
 
     constraints = Instance(Constraints, help="what is asked for")
     complaint = Unicode("", help="why the inputs make no constraints; empty where they do")
+    method = Unicode(DIFFUSION, help="how crystals are made: a name out of the registered ways")
+    told = Dict(help="what that way is told beside the constraints, by the name of its setting")
     steps = Int(50, help="denoising steps")
     model_name = Unicode("", help="shipped model's name, or a folder")
     model = AnyTrait(None, allow_none=True, help="the loaded CrystalModel, None while loading or missing")
@@ -92,12 +88,13 @@ class State(HasTraits):
 
     candidates = Instance(Candidates, help="crystals of the run and what is known of each")
     relaxed = Dict(help="id -> the relaxed crystal, a batch of one")
-    paths = Dict(help="id -> Path of its denoising, where it was kept")
+    paths = Dict(help="id -> Path of its denoising, or one that is read from disk when it is looked at")
     scorecard = AnyTrait(None, allow_none=True, help="rates with definition, n and interval, once judged")
 
     selection = Unicode("", help="id of the crystal looked at")
     chosen = Tuple(help="ids chosen for export")
     narrowed = Dict(help="column -> (low, high): what brushes let through")
+    figures = Dict(help="panel.input -> what it is set to: which quantity is drawn, how the table is sorted")
 
     run = Instance(RunStatus, help="where the run is")
     preview = Instance(Preview, allow_none=True, help="the running batch")

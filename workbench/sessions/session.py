@@ -4,15 +4,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from model.candidates import Candidates
 from model.constraints import Constraints
 from model.crystals import Crystals
+from workbench.paths import AnyPath
 
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """One piece of work: what was asked of which model, the crystals, what is known of them, and what was looked at."""
+    """One piece of work: what was asked of which model, the crystals, what is known of them, and what was looked at.
+
+    `paths` holds for each id how the crystal lost its noise: `steps` and as many `frames`.
+    """
 
     name: str
     constraints: Constraints
@@ -27,6 +32,10 @@ class Session:
     selection: str = ""
     chosen: tuple[str, ...] = ()
     narrowed: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    method: str = "diffusion"
+    told: Mapping[str, str] = field(default_factory=dict)
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    paths: Mapping[str, AnyPath] = field(default_factory=dict)
 
     @property
     def judged(self) -> int:

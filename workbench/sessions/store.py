@@ -1,5 +1,6 @@
 """Sessions on disk: a folder each, every file written whole or not at all; listed, opened as far as can be, deleted."""
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable, Container, Mapping
@@ -10,26 +11,20 @@ from typing import TYPE_CHECKING, Any
 from model.candidates import COLUMNS, Candidates
 from model.constraints import Constraints
 from model.crystals import Crystals
+from workbench import paths
+from workbench.columns import FLAGS, TEXTS
 from workbench.sessions.session import Session
 
 if TYPE_CHECKING:
     import pandas as pd
 
-VERSION = 1
+VERSION = 2  # format 2 keeps the method, what the figures show, and the denoising paths
 ABOUT, CRYSTALS, RELAXED, TABLE = "session.json", "crystals.extxyz", "relaxed.extxyz", "candidates.csv"
-_FLAGS = ("stable", "unique", "novel", "sun", "relaxed_converged", "structure_valid", "composition_valid")
-_TEXTS = (
-    "id",
-    "formula",
-    "chemical_system",
-    "space_group",
-    "relaxed_space_group",
-    "status",
-    "reason",
-    "novelty",
-    "nearest_known",
-)
-_PLAIN = ("name", "created", "steps", "model_name", "model_hash", "reference", "scorecard", "selection")
+PATHS = "paths"
+_PLAIN = {
+    "name": str, "created": str, "steps": int, "method": str, "told": dict, "model_name": str, "model_hash": str,
+    "reference": str, "scorecard": str, "selection": str, "figures": dict,
+}  # fmt: skip
 
 
 class SessionError(ValueError):
@@ -65,6 +60,7 @@ def save(session: Session, folder: Path, parts: Container[str] = (CRYSTALS, RELA
 
     table = session.candidates.table
     about = {name: getattr(session, name) for name in _PLAIN} | {
+        "told": dict(session.told), "figures": dict(session.figures),
         "version": VERSION, "constraints": session.constraints.to_json(), "chosen": list(session.chosen),
         "narrowed": {name: list(pair) for name, pair in session.narrowed.items()}, "made": len(table),
         "judged": session.judged,
@@ -79,9 +75,22 @@ def save(session: Session, folder: Path, parts: Container[str] = (CRYSTALS, RELA
             write_extxyz(folder / RELAXED, relaxed, [{"id": name} for name in kept])
         if TABLE in parts:
             _write(folder / TABLE, table.to_csv(index=False))
+        _save_paths(session, folder / PATHS)
         _write(folder / ABOUT, json.dumps(about, indent=1) + "\n")  # last: with it the session is complete
     except OSError as error:
         raise SessionError(f"The session cannot be kept in {folder}: {error.strerror or error}.") from error
+
+
+def _save_paths(session: Session, folder: Path) -> None:
+    """Write the paths that are not there yet; a path never changes."""
+    for name, path in session.paths.items():
+        file = paths.file_of(folder, name)
+        if isinstance(path, paths.KeptPath) and path.file == file:
+            continue
+        if not file.exists():
+            folder.mkdir(exist_ok=True)
+            with contextlib.suppress(paths.PathError):  # of a session opened damaged: it was said when it was opened
+                paths.save(path, file)
 
 
 def _write(file: Path, text: str) -> None:
@@ -107,16 +116,23 @@ def load(folder: Path) -> Opened:
     constraints = constraints or Constraints()
     candidates = _matched(crystals, ids, table, constraints, missing)
     known = set(candidates.table["id"])
+    plain = {name: value for name in _PLAIN if (value := _told(about, name, missing)) is not None}
+    chosen = _part(missing, "what was chosen", lambda: list(about.get("chosen", ()))) or []
+    narrowed = _part(missing, "what brushes let through", lambda: _ranges(about.get("narrowed", {}))) or {}
+    kept, broken = paths.listed(folder / PATHS, ids)
+    if broken:
+        missing.append(f"{broken} of the denoising paths cannot be read.")
     return Opened(
         session=Session(
-            **{name: about[name] for name in _PLAIN if name in about} | {"name": about.get("name", folder.name)},
+            **{"name": folder.name} | plain,
+            paths=kept,
             constraints=constraints,
             candidates=candidates,
             relaxed={name: relaxed[row] for row, name in enumerate(names) if name in known}
             if relaxed is not None
             else {},
-            chosen=tuple(name for name in about.get("chosen", ()) if name in known),
-            narrowed={name: (float(low), float(high)) for name, (low, high) in about.get("narrowed", {}).items()},
+            chosen=tuple(name for name in chosen if name in known),
+            narrowed=narrowed,
         ),
         missing=tuple(missing),
     )
@@ -132,6 +148,19 @@ def _part(missing: list[str], what: str, read: Callable[[], Any]) -> Any:
         return None
 
 
+def _told(about: Mapping[str, Any], name: str, missing: list[str]) -> Any:
+    """One plain thing that a session says of itself; None, and a sentence more, where it is of another kind."""
+    value = about.get(name)
+    if value is None or isinstance(value, _PLAIN[name]):
+        return value
+    missing.append(f"{ABOUT} says of {name} what cannot be understood.")
+    return None
+
+
+def _ranges(told: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    return {name: (float(low), float(high)) for name, (low, high) in told.items()}
+
+
 def _read_about(file: Path) -> dict[str, Any]:
     about = json.loads(file.read_text(encoding="utf-8"))
     if not isinstance(about, dict):
@@ -141,6 +170,21 @@ def _read_about(file: Path) -> dict[str, Any]:
             f"{file.name} was written by a newer version of the bench (format {about['version']}, this one reads "
             f"{VERSION}); update the bench."
         )
+    return migrated(about)
+
+
+def _from_format_1(about: dict[str, Any]) -> dict[str, Any]:
+    """Format 1 knew one way of making crystals, and neither kept what the figures show nor any path."""
+    return about | {"method": "diffusion", "told": {}, "figures": {}}
+
+
+MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_format_1}
+
+
+def migrated(about: dict[str, Any]) -> dict[str, Any]:
+    """What a session says of itself, brought to the present format one format after another."""
+    for version in range(int(about.get("version", 1)), VERSION):
+        about = MIGRATIONS[version](about) | {"version": version + 1}
     return about
 
 
@@ -158,9 +202,10 @@ def _read_table(file: Path) -> "pd.DataFrame":
     """The table with the kinds of values its columns have."""
     import pandas as pd
 
-    table = pd.read_csv(file, dtype=dict.fromkeys(_TEXTS, str))
+    # only an empty field is unknown: sodium nitride's formula is NaN
+    table = pd.read_csv(file, dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=[""])
     table = table[[name for name in table.columns if name in COLUMNS]]
-    for name in _FLAGS:
+    for name in FLAGS:
         if name in table:
             table[name] = table[name].astype("boolean")
     for name in ("reason", "status", "novelty"):

@@ -8,24 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from model.candidates import COLUMNS
+from workbench.columns import kind
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FLAGS = frozenset({"stable", "unique", "novel", "sun", "relaxed_converged", "structure_valid", "composition_valid"})
-TEXTS = frozenset(
-    {
-        "id",
-        "formula",
-        "chemical_system",
-        "space_group",
-        "relaxed_space_group",
-        "status",
-        "reason",
-        "novelty",
-        "nearest_known",
-    }
-)
 FIRST = (
     "id",
     "formula",
@@ -64,11 +51,6 @@ class Page:
     ids: list[str]
 
 
-def kind(column: str) -> str:
-    """How a column is shown: text, flag or number."""
-    return "flag" if column in FLAGS else "text" if column in TEXTS else "number"
-
-
 def columns(table: "pd.DataFrame", wanted: Sequence[str] = ()) -> list[dict[str, str]]:
     """Header of the table: the usual columns, what was asked for, and further ones as they become known."""
     names = [*FIRST, *(name for name in wanted if name not in FIRST), *(name for name in LATER if name in table)]
@@ -79,7 +61,7 @@ def columns(table: "pd.DataFrame", wanted: Sequence[str] = ()) -> list[dict[str,
             "label": SHORT.get(n, c.label),
             "unit": c.unit,
             "about": f"{c.label}: {c.about}" if c.about else c.label,
-            "kind": kind(n),
+            "kind": kind(n, table.get(n)),
         }
         for n, c in known
     ]
@@ -109,12 +91,13 @@ def _passes(table: "pd.DataFrame", name: str, text: str) -> np.ndarray:
     text = text.strip()
     if name not in table:
         return np.zeros(len(table), dtype=bool)
-    if kind(name) == "flag":
+    how = kind(name, table[name])
+    if how == "flag":
         wanted = {"yes": True, "y": True, "true": True, "no": False, "n": False, "false": False}.get(text.lower())
         if wanted is None:
             raise FilterError(f"{COLUMNS[name].label} is yes or no; found {text!r}.")
         return table[name].eq(wanted).fillna(value=False).to_numpy(dtype=bool)
-    if kind(name) == "text":
+    if how == "text":
         return table[name].astype(str).str.contains(text, case=False, regex=False).to_numpy(dtype=bool)
     values = numbers(table, name)
     try:
@@ -132,7 +115,7 @@ def order(table: "pd.DataFrame", keep: np.ndarray, sort: str, descending: bool) 
     at = np.flatnonzero(keep)
     if not sort or sort not in table:
         return at
-    if kind(sort) == "text":
+    if kind(sort, table[sort]) == "text":
         values = table[sort].iloc[at].astype(str)
         return at[values.argsort(kind="stable").to_numpy()[:: -1 if descending else 1]]
     values = numbers(table, sort)[at]
@@ -156,7 +139,7 @@ def _shown(name: str, value: Any) -> Any:
         return None
     if kind(name) == "flag":
         return bool(value)
-    if kind(name) == "text":
+    if isinstance(value, str) or kind(name) == "text":
         return str(value)
     if name in DIGITS:
         return f"{float(value):.{DIGITS[name]}f}"

@@ -113,7 +113,8 @@ class Plot(Widget):
     """One plotly figure; all plots of a page share one plotly.js.
 
     `clicked` is {"id": custom data of the point, "n": a growing number}; `brushed` is [low, high] of a selection along
-    the x axis, or empty. `inks` are the figure's own colours that are exchanged for the theme's.
+    the x axis, or empty; `cursor` is [x] of an upright line, or empty. `inks` are the figure's own colours that are
+    exchanged for the theme's.
     """
 
     _esm = module("plot.js")
@@ -122,3 +123,4 @@ class Plot(Widget):
     inks = traitlets.Dict().tag(sync=True)
     clicked = traitlets.Dict().tag(sync=True)
     brushed = traitlets.List().tag(sync=True)
+    cursor = traitlets.List().tag(sync=True)

@@ -8,7 +8,7 @@ import ipywidgets as W
 
 from model.constraints import Constraints
 from workbench.runs import Run
-from workbench.state import Asked, RunStatus, State, no_candidates
+from workbench.state import DIFFUSION, Asked, RunStatus, State, no_candidates
 from workbench.views import structure
 from workbench.widgets.panel import Panel, button, guarded
 from workbench.widgets.progress import ProgressView
@@ -33,9 +33,7 @@ class GeneratePanel(Panel):
 
     def __init__(self, state: State | None = None, begin: Begin | None = None) -> None:
         super().__init__(state)
-        if begin is None:
-            from workbench.methods import begin
-        self.begin = begin
+        self.begin = begin or _by_the_chosen_way
         self.progress = ProgressView()
         self.start = button(
             "Generate", "Make crystals that meet the constraints; the table is cleared first", self._start, primary=True
@@ -47,7 +45,7 @@ class GeneratePanel(Panel):
         stack = W.VBox([buttons, self.progress])
         stack.add_class("mgb-stack")
         self.lay_out([stack])
-        self.state.watch(self._show, "run", "complaint", "model", "constraints")
+        self.state.watch(self._show, "run", "complaint", "model", "constraints", "method")
         self.state.watch(self._show_preview, "preview")
 
     @guarded
@@ -63,7 +61,9 @@ class GeneratePanel(Panel):
                 constraints=state.constraints,
                 steps=state.steps,
                 model_name=state.model_name,
-                model_hash=_hash(state.model),
+                model_hash=_hash(state.model) if state.method == DIFFUSION else "",
+                method=state.method,
+                told=dict(state.told),
             )
         )
 
@@ -77,7 +77,7 @@ class GeneratePanel(Panel):
             raise RuntimeError(
                 f"These crystals were made by {asked.model_name}; choose that model again to go on with them."
             )
-        state.steps = asked.steps
+        state.steps, state.method, state.told = asked.steps, asked.method, dict(asked.told)
         state.constraints = asked.constraints
         self._run(asked)
 
@@ -99,7 +99,7 @@ class GeneratePanel(Panel):
     @guarded
     def _show(self) -> None:
         run, state = self.state.run, self.state
-        ready = state.model is not None and not state.complaint
+        ready = (state.model is not None or state.method != DIFFUSION) and not state.complaint
         self.start.disabled = run.busy or not ready
         self.cancel.disabled = not run.busy or run.phase == "cancelling"
         self.resume.disabled = run.phase not in {"cancelled", "failed"} or run.judged >= run.wanted
@@ -120,7 +120,7 @@ class GeneratePanel(Panel):
             self.say(run.failure, "error", run.traceback)
 
     def _sentence(self, run: RunStatus) -> str:
-        if run.phase == "idle" and self.state.model is None:
+        if run.phase == "idle" and self.state.model is None and self.state.method == DIFFUSION:
             return "Waiting for a model"
         return SAID.get(run.phase, run.phase)
 
@@ -128,6 +128,12 @@ class GeneratePanel(Panel):
     def _show_preview(self) -> None:
         now = self.state.preview
         self.progress.scene = structure.preview(now.crystals) if now is not None and len(now.crystals) else {}
+
+
+def _by_the_chosen_way(state: State, constraints: Constraints) -> Run:
+    from workbench.methods import begin
+
+    return begin(state, constraints, state.method, state.told)
 
 
 def _hash(model: Any) -> str:

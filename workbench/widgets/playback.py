@@ -1,70 +1,53 @@
-"""How one crystal lost its noise, played back: a small picture, a slider, and what was decided when."""
-
-from typing import Any
+"""How one crystal lost its noise, played back: a small picture, curves along the path, and a slider over both."""
 
 import ipywidgets as W
-import numpy as np
 
-from model.crystals import MASK, Crystals
-from workbench.state import Path
+from workbench.paths import AnyPath
+from workbench.views import path as along
 from workbench.views import structure as view
+from workbench.views import style
+from workbench.widgets.base import Plot
 from workbench.widgets.progress import ProgressView
 
 
-class Playback(W.HBox):
+class Playback(W.VBox):
     """The kept steps of a denoising path; hidden while there is none to show."""
 
     def __init__(self) -> None:
         self.picture = ProgressView()
-        self.play = W.Play(interval=150, tooltip="Play the path")
+        self.curves = Plot(inks=style.INKS, label="Undecided atoms, species entropy, volume and space group by step")
+        self.play = W.Play(interval=150, tooltip="Play the path", description="Play the path")
         self.slider = W.IntSlider(readout=False, description="Step", layout=W.Layout(width="auto", flex="1 1 auto"))
         W.jslink((self.play, "value"), (self.slider, "value"))
-        controls = W.VBox([self.slider, self.play])
+        pictures, controls = W.HBox([self.picture, self.curves]), W.HBox([self.play, self.slider])
+        pictures.add_class("mgb-path")
         controls.add_class("mgb-controls")
-        super().__init__([self.picture, controls])
+        super().__init__([pictures, controls])
         self.add_class("mgb-playback")
-        self._path: Path | None = None
+        self._path: AnyPath | None = None
+        self._course: along.Course | None = None
         self.slider.observe(lambda _: self._draw(), "value")
         self.show(None)
 
-    def show(self, path: Path | None) -> None:
-        """Show a path from its beginning; None hides the playback."""
+    def show(self, path: AnyPath | None) -> None:
+        """Show a path from its beginning; None hides the playback. Raises PathError where it cannot be read."""
+        if path is not None and path is not self._path:
+            self._path, self._course = None, None
+            found = along.course(path)
+            self._path, self._frames, self._course = path, path.frames, found
+            self.curves.figure = style.to_widget(along.figure(found))
+            for part in (self.play, self.slider):
+                part.max, part.value = len(found.steps) - 1, 0
+            self._draw()
         self.layout.display = "none" if path is None else ""
-        if path is self._path:
-            return
-        self._path = path
-        last = 0 if path is None else len(path.frames) - 1
-        for part in (self.play, self.slider):
-            part.max, part.value = last, 0
-        self._draw()
 
     def _draw(self) -> None:
-        if self._path is None or not len(self._path.frames):
-            self.picture.scene = {}
+        if self._course is None:
+            self.picture.scene, self.curves.cursor = {}, []
             return
-        at = min(self.slider.value, len(self._path.frames) - 1)
-        frame = self._path.frames[at]
-        scene = view.preview(frame)
+        at = min(self.slider.value, len(self._frames) - 1)
+        scene = view.preview(self._frames[at])
         if scene:
-            scene["facts"] = [f"step {self._path.steps[at]} of {self._path.steps[-1]}", *facts(frame)]
+            scene["facts"] = self._course.says(at)
         self.picture.scene = scene
-
-
-def facts(frame: Crystals) -> list[str]:
-    """What can be said of an unfinished crystal: volume, undecided atoms, and the entropy of its elements."""
-    undecided = int((frame.numbers == MASK).sum())
-    volume = float(np.abs(np.linalg.det(frame.cell[0].double().numpy())))
-    total = int(frame.n_atoms[0])
-    _, counts = np.unique(frame.numbers[frame.numbers != MASK].numpy(), return_counts=True)
-    shares = counts / counts.sum() if counts.sum() else np.zeros(0)
-    entropy = float(-(shares * np.log(shares)).sum()) + 0.0
-    said: list[Any] = [f"{undecided} of {total} atoms undecided", f"species entropy {entropy:.2f}", f"{volume:.1f} Å³"]
-    if not undecided:
-        said.append(f"space group {_group(frame)}")
-    return said
-
-
-def _group(frame: Crystals) -> str:
-    from model.io import space_group, to_structures
-
-    return space_group(to_structures(frame)[0])[0]
+        self.curves.cursor = [self._course.steps[at]]

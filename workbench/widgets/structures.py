@@ -153,6 +153,7 @@ class StructurePanel(Panel):
     def _show_path(self) -> None:
         path = self.state.paths.get(self.state.selection)
         self.path.disabled = path is None
+        self.playback.layout.display = "none"  # also where the path turns out to be damaged
         self.playback.show(path if self.path.value else None)
 
     # --- taking away ------------------------------------------------------------------------------------------------

@@ -24,9 +24,15 @@ function render({ model, el }) {
   let Plotly = null, gone = false, wired = false;
   const config = { displaylogo: false, responsive: false, modeBarButtonsToRemove: ["lasso2d", "autoScale2d", "toImage"], displayModeBar: "hover" };
 
+  let shapes = [];
+  /** An upright line through all of the picture, where something is being played. */
+  const line = () => model.get("cursor").map((x) => ({ type: "line", x0: x, x1: x, yref: "paper", y0: 0, y1: 1, line: { width: 1.5, color: inks(el).ink } }));
+  const point = () => { if (wired) Plotly.relayout(host, { shapes: [...shapes, ...line()] }); };
   const draw = async () => {
     if (!Plotly || gone || !model.get("figure")) return;
     const { data, layout } = themed(model, el);
+    shapes = layout.shapes ?? [];
+    layout.shapes = [...shapes, ...line()];
     await Plotly.react(host, data, layout, config);
     host.setAttribute("aria-label", model.get("label"));
     if (wired) return;
@@ -52,7 +58,7 @@ function render({ model, el }) {
   });
   const resize = new ResizeObserver(() => { if (wired && host.clientWidth) Plotly.Plots.resize(host); });
   resize.observe(host);
-  const stops = [listen(model, ["figure", "label"], draw), onTheme(draw), stopWaiting];
+  const stops = [listen(model, ["figure", "label"], draw), listen(model, ["cursor"], point), onTheme(draw), stopWaiting];
   return () => {
     gone = true;
     resize.disconnect();
