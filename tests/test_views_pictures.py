@@ -228,6 +228,28 @@ def test_copied_python_makes_the_same_constraints(constraints):
     assert names["constraints"] == constraints
 
 
+def test_copied_python_executed_gives_the_same_crystals():
+    from model import generate, load
+
+    wish = Constraints(chemical_system="Li-O", n_atoms=(4, 6), count=3, seed=7)
+    names = {}
+    exec(compile(code.python(wish, "base", 12, at_once=2), "cell", "exec"), names)
+    again = generate(load("base"), wish, steps=12, batch_size=2)
+    assert (names["crystals"].frac == again.frac).all()
+    assert (names["crystals"].numbers == again.numbers).all()
+
+
+def test_copied_python_of_worn_adapters_and_other_ways_can_be_read():
+    for text in (
+        code.python(CASES[0], "base+base-space-group+base-band-gap", 50),
+        code.python(CASES[0], "base", 50, way="random-search", told={"source": "known.csv"}),
+    ):
+        compile(text, "cell", "exec")
+    assert "wear(load('base'), [load('base-space-group'), load('base-band-gap')])" in code.python(CASES[0], "base+base-space-group+base-band-gap", 50)
+    assert "WAYS['random-search'].proposer({'source': 'known.csv'})" in text
+    compile(code.JUDGING, "cell", "exec")
+
+
 def test_the_copied_command_is_one_the_command_line_takes():
     import inspect
     import shlex

@@ -7,10 +7,10 @@ import traitlets
 
 from workbench.widgets import base
 from workbench.widgets.candidates import Table
-from workbench.widgets.constraints import Targets
 from workbench.widgets.periodic_table import PeriodicTable
 from workbench.widgets.progress import ProgressView
 from workbench.widgets.structures import Scenes
+from workbench.widgets.targets import Targets
 
 PAIRS = {
     "notice.js": base.Notice, "code.js": base.Code, "plot.js": base.Plot, "table.js": Table, "targets.js": Targets, "progress.js": ProgressView,

@@ -20,13 +20,14 @@ from workbench.app import Workbench
 from workbench.state import RunStatus, State
 from workbench.testing import ByVolume, Freezing, begin
 from workbench.widgets.candidates import CandidatesPanel
-from workbench.widgets.constraints import ConstraintsPanel, parse_atoms, reach, space_groups
+from workbench.widgets.constraints import ConstraintsPanel, parse_atoms, space_groups
 from workbench.widgets.distributions import DistributionsPanel
 from workbench.widgets.generate import GeneratePanel
 from workbench.widgets.hull import HullPanel
 from workbench.widgets.panel import Panel, guarded
 from workbench.widgets.periodic_table import PeriodicTable, cells, place
 from workbench.widgets.structures import StructurePanel
+from workbench.widgets.targets import reach
 
 
 def taught():
@@ -224,6 +225,83 @@ def test_only_rows_the_model_listens_to_are_shown(state, model):
     assert panel.targets.rows == []
     assert state.constraints.targets == {}
     assert panel.group.disabled
+
+
+def test_a_target_may_have_a_strength_of_its_own(state):
+    panel = ConstraintsPanel(state)
+    panel.group.value = 62
+    panel.targets.targets = {"dft_mag_density": [0.05, 0.05]}
+    assert state.constraints.guidance == 2.0
+    panel.targets.strengths = {"dft_mag_density": 4.0}
+    assert state.constraints.guidance == {"dft_mag_density": 4.0, "space_group": 2.0}
+    panel.guidance.value = 1.0
+    assert panel.targets.strength == 1.0
+    assert state.constraints.guidance == {"dft_mag_density": 4.0, "space_group": 1.0}
+    panel.targets.targets = {}
+    assert state.constraints.guidance == 1.0
+    state.constraints = Constraints(targets={"dft_mag_density": 0.1}, guidance={"dft_mag_density": 3.0})
+    assert panel.targets.strengths == {"dft_mag_density": 3.0}
+    assert panel.read() == state.constraints
+
+
+def test_another_way_of_making_crystals_has_its_own_inputs(state, monkeypatch):
+    from workbench import methods
+
+    ways = dict(methods.WAYS) | {"by-hand": methods.Way(
+        name="by-hand", label="By hand", about="Placed one by one.", space_group=True, settings=(methods.Setting(name="box", label="Box", about="of models"),))}
+    monkeypatch.setattr(methods, "WAYS", ways)
+    panel, generate = ConstraintsPanel(state), GeneratePanel(state)
+    assert ("By hand", "by-hand") in panel.picker.way.options
+    panel.picker.way.value = "by-hand"
+    assert state.method == "by-hand"
+    assert (panel.model.layout.display, panel.steps.layout.display) == ("none", "none")
+    assert panel.targets.rows == []
+    assert not panel.group.disabled
+    panel.picker.settings.children[0].value = " mine "
+    assert state.told == {"box": "mine"}
+    panel._toggle_code(None)
+    assert "WAYS['by-hand'].proposer({'box': 'mine'})" in panel.code.text
+    state.model = None
+    assert not generate.start.disabled, "no model is needed"
+    panel.picker.way.value = "diffusion"
+    assert (state.told, panel.model.layout.display) == ({}, "")
+    assert generate.start.disabled
+
+
+def test_several_adapters_are_worn_at_once(tmp_path, monkeypatch):
+    """Small untaught models on disk: a base and two adapters that sit on it."""
+    import torch
+
+    from model import checkpoints
+    from model.diffusion.crystal import CrystalDiffusion
+    from model.network.denoiser import GemNetDenoiser
+    from model.sampling.model import CrystalModel
+
+    sizes = {"hidden": 16, "num_blocks": 1, "num_radial": 16, "cutoff": 4.0, "max_neighbors": 12}
+    torch.manual_seed(0)
+    base = CrystalModel(name="bare", denoiser=GemNetDenoiser(**sizes).eval(), diffusion=CrystalDiffusion(), statistics=taught())
+    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path)
+    checkpoints.save(base, tmp_path / "bare")
+    for name, heard in (("bare-group", "space_group"), ("bare-magnet", "dft_mag_density")):
+        network = GemNetDenoiser(**sizes, properties=(heard,)).eval()
+        network.load_state_dict(base.denoiser.state_dict(), strict=False)
+        checkpoints.save(CrystalModel(name=name, denoiser=network, diffusion=CrystalDiffusion(), statistics=taught(), properties=(heard,), base=base.hash), tmp_path / name)
+    state = State()
+    panel = ConstraintsPanel(state)
+    until(lambda: len(panel.picker.worn.children) == 2)
+    assert (state.model_name, list(panel.model.options)) == ("bare", ["bare", "bare-group", "bare-magnet"])
+    assert panel.targets.rows == []
+    for button in list(panel.picker.worn.children):
+        next(one for one in panel.picker.worn.children if one.adapter == button.adapter).value = True
+        until(lambda name=button.adapter: name in state.model_name)
+        until(lambda name=button.adapter: any(one.value and one.adapter == name for one in panel.picker.worn.children))
+    assert state.model_name == "bare+bare-group+bare-magnet"
+    assert set(state.model.properties) == {"space_group", "dft_mag_density"}
+    assert not panel.group.disabled
+    assert [row["name"] for row in panel.targets.rows] == ["dft_mag_density"]
+    panel.model.value = "bare+bare"
+    until(lambda: panel.notice.kind == "error")
+    assert "listens to no property" in panel.notice.sentence
 
 
 def test_a_missing_model_is_a_sentence(tmp_path):

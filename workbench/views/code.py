@@ -2,26 +2,64 @@
 
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
 
 from model.constraints import Constraints, Target
 
 _DEFAULT = Constraints()
+DIFFUSION = "diffusion"
 
 
-def python(constraints: Constraints, model: str, steps: int) -> str:
-    """A cell that generates the same crystals."""
-    arguments = [f"    {name}={value}," for name, value in _arguments(constraints)]
-    imports = "from model import Constraints, generate, load" + (", Target" if constraints.targets else "")
-    return "\n".join(
-        [
-            imports,
-            "",
-            "constraints = Constraints(",
-            *arguments,
-            ")",
-            f"crystals = generate(load({model!r}), constraints, steps={steps})",
-        ]
-    )
+def python(
+    constraints: Constraints,
+    model: str,
+    steps: int,
+    *,
+    at_once: int | None = None,
+    way: str = DIFFUSION,
+    told: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """A cell that makes the same crystals: with a model (`base+one+other` wears adapters), or by another way."""
+    ours = way == DIFFUSION
+    base, *worn = model.split("+") if "+" in model and not Path(model).exists() else [model]
+    names = ["Constraints", *(["Target"] if constraints.targets else []), *(["generate", "load"] if ours else []),
+             *(["wear"] if worn and ours else [])]  # fmt: skip
+    loaded = f"wear(load({base!r}), [{', '.join(f'load({name!r})' for name in worn)}])" if worn else f"load({base!r})"
+    batch = f", batch_size={at_once}" if at_once else ""
+    lines = [
+        f"from model import {', '.join(names)}",
+        *([] if ours else ["from workbench.methods import WAYS"]),
+        "",
+        "constraints = Constraints(",
+        *(f"    {name}={value}," for name, value in _arguments(constraints)),
+        ")",
+        f"crystals = generate({loaded}, constraints, steps={steps}{batch})"
+        if ours
+        else f"crystals = WAYS[{way!r}].proposer({dict(told)!r})(constraints)",
+    ]
+    return "\n".join(lines)
+
+
+JUDGING = """\
+from model import evaluate
+from model.record import candidates_of
+
+judged = evaluate(candidates_of(crystals, constraints))
+print(judged.scorecard)"""  # what `python` made
+
+
+def picture(folder: str, view: str, call: str) -> str:
+    """A cell that draws a figure of the bench again, out of the folder in which its session is kept."""
+    return "\n".join([
+        "from pathlib import Path",
+        "",
+        "from workbench.sessions import store",
+        view,
+        "",
+        f"session = store.load(Path({folder!r})).session",
+        call,
+    ])
 
 
 def _arguments(constraints: Constraints) -> list[tuple[str, str]]:
@@ -51,9 +89,32 @@ def _set(symbols: frozenset[str]) -> str:
     return "{" + ", ".join(repr(s) for s in sorted(symbols)) + "}"
 
 
-def command(constraints: Constraints, model: str, steps: int, out: str = "crystals") -> str:
-    """The command line that does the same."""
-    words = ["workbench", "generate", "--model", model]
+def command(
+    constraints: Constraints,
+    model: str,
+    steps: int,
+    *,
+    at_once: int | None = None,
+    way: str = DIFFUSION,
+    told: Mapping[str, str] = MappingProxyType({}),
+    out: str = "crystals",
+) -> str:
+    """The command line that does the same, or the sentence that says what it cannot say."""
+    if isinstance(constraints.guidance, Mapping):
+        return "# the command line takes one strength of guidance for all properties; use the Python for several"
+    if way != DIFFUSION:
+        settings = [word for name, value in told.items() for word in (f"--{name.replace('_', '-')}", value)]
+        words = ["workbench", "propose", way, *settings, *_flags(constraints)]
+        return shlex.join([*words, "--out", out])
+    words = ["workbench", "generate", "--model", model, *_flags(constraints), "--steps", str(steps)]
+    if at_once:
+        words += ["--batch-size", str(at_once)]
+    return shlex.join([*words, "--out", out])
+
+
+def _flags(constraints: Constraints) -> list[str]:
+    """What differs from the defaults, as flags; count and seed always."""
+    words = []
     if constraints.chemical_system:
         words += ["--chemical-system", "-".join(sorted(constraints.chemical_system))]
     for flag, symbols in (("--allowed", constraints.allowed), ("--excluded", constraints.excluded)):
@@ -68,12 +129,9 @@ def command(constraints: Constraints, model: str, steps: int, out: str = "crysta
     if constraints.n_atoms is not None:
         low, high = constraints.atom_range
         words += ["--atoms", str(low) if low == high else f"{low}:{high}"]
-    if isinstance(constraints.guidance, Mapping):
-        return "# the command line takes one strength of guidance for all properties; use the Python for several"
     if constraints.guidance != _DEFAULT.guidance:
         words += ["--guidance", repr(constraints.guidance)]
-    words += ["--count", str(constraints.count), "--steps", str(steps), "--seed", str(constraints.seed), "--out", out]
-    return shlex.join(words)
+    return [*words, "--count", str(constraints.count), "--seed", str(constraints.seed)]
 
 
 def _range(target: Target) -> str:

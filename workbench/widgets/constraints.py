@@ -1,23 +1,24 @@
 """The constraints panel: edits state.constraints, and says at once what contradicts itself."""
 
 import threading
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 import ipywidgets as W
-import traitlets
 
 from model.candidates import COLUMNS
 from model.constraints import ConstraintError, Constraints, Target
 from model.elements import UnknownElementError
-from model.statistics import LabelStatistics, Statistics
-from workbench.state import State
+from model.statistics import Statistics
+from workbench.state import DIFFUSION, State
 from workbench.views import code
-from workbench.widgets.base import Code, Widget, module
+from workbench.widgets.base import Code
+from workbench.widgets.model_picker import ModelPicker
 from workbench.widgets.panel import Panel, button, field, guarded, offer
 from workbench.widgets.periodic_table import PeriodicTable
+from workbench.widgets.targets import Targets, reach, row
 
-WELL_KNOWN = 50  # training crystals within reach of a target, below which we warn
 SYSTEMS = (
     ("triclinic", 1, 2),
     ("monoclinic", 3, 15),
@@ -27,6 +28,7 @@ SYSTEMS = (
     ("hexagonal", 168, 194),
     ("cubic", 195, 230),
 )
+USUAL = Constraints().guidance  # strength of guidance
 NOT_SCALAR = frozenset({"chemical_system", "space_group"})
 
 
@@ -40,16 +42,6 @@ def space_groups() -> dict[int, str]:
         setting = moyopy.HallSymbolEntry(hall)
         symbols.setdefault(setting.number, setting.hm_short.replace(" ", ""))
     return symbols
-
-
-class Targets(Widget):
-    """One row a property: off, a point or a range, drawn over what the model was taught."""
-
-    _esm = module("targets.js")
-    told = ("targets",)
-    rows = traitlets.List().tag(sync=True)
-    targets = traitlets.Dict().tag(sync=True)
-    warnings = traitlets.Dict().tag(sync=True)
 
 
 class ConstraintsPanel(Panel):
@@ -71,10 +63,10 @@ class ConstraintsPanel(Panel):
         for one in inputs:
             one.observe(self._changed, "value")
         self.elements.observe(self._changed, "choices")
-        self.targets.observe(self._changed, "targets")
+        self.targets.observe(self._changed, ["targets", "strengths"])
+        self.guidance.observe(lambda change: setattr(self.targets, "strength", change["new"]), "value")
         self.crystal_system.observe(lambda _: self._offer_groups(), "value")
-        self.model.observe(lambda change: self.load(change["new"]), "value")
-        self.state.watch(self._show_model, "model")
+        self.state.watch(self._show_model, "model", "method")
         self.state.observe(lambda change: self._fill(change["new"]), "constraints")
         if load:
             self._offer_models()
@@ -83,8 +75,8 @@ class ConstraintsPanel(Panel):
 
     def _make(self) -> None:
         late = {"continuous_update": False}
-        self.model = W.Combobox(options=[], ensure_option=False, **late)
-        self.about = W.HTML()
+        self.picker = ModelPicker(self.state, self.fail, self._loaded)
+        self.model, self.about = self.picker.model, self.picker.about
         self.elements = PeriodicTable()
         self.formula = W.Text(placeholder="any, or CaTiO3", **late)
         self.atoms = W.Text(placeholder="as in the data", **late)
@@ -97,8 +89,6 @@ class ConstraintsPanel(Panel):
         self.guidance = W.BoundedFloatText(min=0, max=20, step=0.5, **late)
 
     def _form(self) -> W.VBox:
-        field("Model", self.model, "A shipped model's name, or the folder of your own")
-        self.about.add_class("mgb-hint")
         composition = self._pair(
             field("Formula", self.formula, "Exactly this composition, times a whole number"),
             field(
@@ -119,7 +109,7 @@ class ConstraintsPanel(Panel):
         )
         self.targets.add_class("mgb-section")
         numbers.add_class("mgb-section")
-        form = W.VBox([self.model, self.about, self.elements, composition, symmetry, self.targets, numbers])
+        form = W.VBox([self.picker, self.elements, composition, symmetry, self.targets, numbers])
         form.add_class("mgb-stack")
         return form
 
@@ -149,9 +139,8 @@ class ConstraintsPanel(Panel):
             self._offer_groups()
             self.group.value = constraints.space_group or 0
             self.targets.targets = {name: [t.low, t.high] for name, t in constraints.targets.items()}
+            self.guidance.value, self.targets.strengths = strengths(constraints)
             self.count.value, self.seed.value, self.steps.value = constraints.count, constraints.seed, self.state.steps
-            if not isinstance(constraints.guidance, dict):
-                self.guidance.value = constraints.guidance
         finally:
             self._filling = False
         self._warn()
@@ -197,9 +186,22 @@ class ConstraintsPanel(Panel):
             targets={name: Target.of(tuple(pair)) for name, pair in self.targets.targets.items()},
             n_atoms=parse_atoms(self.atoms.value),
             count=self.count.value,
-            guidance=self.guidance.value,
+            guidance=self._guidance(exactly),
             seed=self.seed.value,
         )
+
+    def _guidance(self, exactly: frozenset[str]) -> float | dict[str, float]:
+        """One strength for all, or one for each condition where a target was given a strength of its own."""
+        asked, every = list(self.targets.targets), float(self.guidance.value)
+        own = {name: float(value) for name, value in self.targets.strengths.items() if name in asked}
+        if not own:
+            return every
+        hears = self.state.model.properties if self.state.model is not None else ()
+        if self.group.value:
+            asked.append("space_group")
+        if "chemical_system" in hears and (exactly or self.formula.value.strip()):
+            asked.append("chemical_system")
+        return {name: own.get(name, every) for name in asked}
 
     @guarded
     def _warn(self) -> None:
@@ -219,68 +221,45 @@ class ConstraintsPanel(Panel):
         if self.code.text:
             self._write_code()
 
-    # --- models -----------------------------------------------------------------------------------------------------
+    # --- the model --------------------------------------------------------------------------------------------------
 
     @guarded
     def _offer_models(self) -> None:
-        from model.checkpoints import available
-
-        names = available()
-        self.model.options = names
-        wanted = self.state.model_name or (names[0] if names else "")
-        if not wanted:
+        if not self.picker.offer():
             self.say("No model is shipped here; give the folder of your own.", "warning")
-        elif self.model.value != wanted:
-            self.model.value = wanted
 
     def load(self, name: str) -> threading.Thread:
         """Load a model in the background; its sentence or its properties appear when it is there."""
-        self.about.value = f"loading {name} …" if name else ""
-        thread = threading.Thread(target=self._load, args=(name.strip(),), daemon=True)
-        thread.start()
-        return thread
-
-    def _load(self, name: str) -> None:
-        if not name or (self.state.model is not None and name == self.state.model_name):
-            self._show_model()
-            return
-        try:
-            from model.checkpoints import load
-
-            loaded = load(name)
-        except Exception as error:  # noqa: BLE001 - a damaged folder fails in many ways; all are said here
-            self.about.value = ""
-            self.fail(error)
-            return
-        if self.model.value.strip() == name:  # another may have been picked meanwhile
-            self.notice.sentence = ""
-            with self.state.lock:
-                self.state.model_name = name
-                self.state.model = loaded
+        return self.picker.load(name)
 
     @guarded
     def _show_model(self) -> None:
-        model = self.state.model
-        if model is None:
+        """Show the rows of what the model, or the other way of making crystals, listens to, and no others."""
+        model, state = self.state.model, self.state
+        self.picker.show_model()
+        ours = state.method == DIFFUSION
+        for one in (self.steps, self.guidance):
+            one.layout.display = "" if ours else "none"
+        if model is None and ours:
             self.targets.rows = []
             return
-        hears = [p for p in model.properties if p not in NOT_SCALAR]
-        listens = [COLUMNS[p].label.lower() if p in COLUMNS else p.replace("_", " ") for p in model.properties]
-        self.about.value = (
-            f"listens to {', '.join(listens)}"
-            if listens
-            else "unconditional: elements, formula and atoms are kept exactly; it listens to no property"
-        )
-        self.targets.rows = [
-            row(name, model.statistics.labels[name]) for name in hears if name in model.statistics.labels
-        ]
+        labels = model.statistics.labels if model is not None else {}
+        hears = [p for p in model.properties if p not in NOT_SCALAR] if ours else []
+        if not ours and self.picker.follows("targets"):
+            hears = list(labels)
+        self.targets.rows = [row(name, labels[name]) for name in hears if name in labels]
         self.targets.targets = {name: pair for name, pair in self.targets.targets.items() if name in hears}
+        listens = "space_group" in model.properties if ours else self.picker.follows("space_group")
         for choice in (self.group, self.crystal_system):
-            choice.disabled = "space_group" not in model.properties
-        if self.group.disabled:
+            choice.disabled = not listens
+        if not listens:
             self.group.value = 0
-        if not self.state.complaint:
+        if not state.complaint:
             self._warn()  # the form itself is as it was: writing it again could undo what was just set in code
+
+    def _loaded(self) -> None:
+        if self.notice.kind == "error":
+            self.say("")
 
     # --- code -------------------------------------------------------------------------------------------------------
 
@@ -292,9 +271,18 @@ class ConstraintsPanel(Panel):
             self._write_code()
 
     def _write_code(self) -> None:
-        name = self.state.model_name or "base"
-        said = (self.state.constraints, name, self.state.steps)
-        self.code.text = f"{code.python(*said)}\n\n# in a terminal\n{code.command(*said)}"
+        state = self.state
+        said = (state.constraints, state.model_name or "base", state.steps)
+        how = {"way": state.method, "told": state.told, "at_once": at_once(state.model)}
+        self.code.text = f"{code.python(*said, **how)}\n\n# in a terminal\n{code.command(*said, **how)}"
+
+
+def at_once(model: Any) -> int | None:
+    """Crystals that the bench denoises together: their last digits depend on it."""
+    from workbench.methods import AT_ONCE
+
+    network = getattr(model, "denoiser", None)
+    return None if network is None else AT_ONCE[next(network.parameters()).device.type]
 
 
 def parse_atoms(text: str) -> int | tuple[int, int] | None:
@@ -308,38 +296,13 @@ def parse_atoms(text: str) -> int | tuple[int, int] | None:
     return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
 
 
-def row(name: str, taught: LabelStatistics) -> dict[str, Any]:
-    """A property as the target widget draws it."""
-    column = COLUMNS.get(name)
-    return {
-        "name": name,
-        "label": column.label if column else name.replace("_", " "),
-        "unit": column.unit if column else "",
-        "about": f"{taught.n:,} training crystals, {taught.low:.3g} to {taught.high:.3g}",
-        "edges": taught.edges.tolist(),
-        "counts": list(taught.counts),
-    }
-
-
-def reach(target: Target, taught: LabelStatistics, unit: str = "") -> str:
-    """A warning where fewer than 50 training crystals lie within a fifth of a standard deviation; else empty."""
-    if not taught.n:
-        return "The model was taught no value of this property."
-    slack = max(taught.std / 5, (taught.high - taught.low) / len(taught.counts) / 2)
-    edges = taught.edges
-    near = (edges[1:] >= target.low - slack) & (edges[:-1] <= target.high + slack)
-    n = sum(count for count, inside in zip(taught.counts, near, strict=True) if inside)
-    if n >= WELL_KNOWN:
-        return ""
-    unit = f" {unit}" if unit else ""
-    said = f"{n} of {taught.n:,} training crystals lie near this target"
-    far = target.low - taught.high if target.low > taught.high else taught.low - target.high
-    if far > 0:
-        end, value = ("highest", taught.high) if target.low > taught.high else ("lowest", taught.low)
-        return f"Beyond the data: the {end} taught value is {value:.3g}{unit}, {far:.3g}{unit} away. {said}."
-    middle = (target.low + target.high) / 2
-    away = abs(middle - taught.mean) / (taught.std or 1)
-    return f"{said}; it is {away:.1f} standard deviations from their mean of {taught.mean:.3g}{unit}."
+def strengths(constraints: Constraints) -> tuple[float, dict[str, float]]:
+    """The strength of guidance that holds where no other is said, and those of single targets."""
+    told = constraints.guidance
+    if not isinstance(told, Mapping):
+        return float(told), {}
+    every = told.get("space_group", told.get("chemical_system", USUAL))
+    return float(every), {name: float(value) for name, value in told.items() if name in constraints.targets}
 
 
 def rare_size(constraints: Constraints, taught: Statistics) -> str:

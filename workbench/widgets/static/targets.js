@@ -114,15 +114,24 @@ function render({ model, el }) {
           put(mode === "point" ? [value, value] : i ? [Math.min(target[0], value), value] : [value, Math.max(target[1], value)]);
         } });
       const boxes = !target ? [] : mode === "point" ? [box(0)] : [box(0), h("span", {}, "to"), box(1)];
+      const lean = (value) => {
+        const next = { ...model.get("strengths") };
+        if (value === "" || !Number.isFinite(Number(value))) delete next[row.name];
+        else next[row.name] = Number(value);
+        tell(model, { strengths: next });
+      };
+      const strength = !target ? null : h("label", { class: "strength", title: "How strongly the model leans towards this target; empty: as strongly as Guidance says" }, "guidance ",
+        h("input", { class: "mgb-input", type: "number", step: "0.5", min: "0", value: model.get("strengths")[row.name] ?? "", placeholder: short(model.get("strength")),
+          "data-focus": `${row.name}-strength`, "aria-label": `${row.label} strength of guidance`, onchange: (event) => lean(event.target.value) }));
       const warning = model.get("warnings")[row.name];
       return h("div", { class: `mgb-target ${mode}`, "data-property": row.name, title: row.about || null },
         h("div", { class: "top" }, h("span", { class: "name" }, row.label), ...boxes, h("span", { class: "unit" }, row.unit), choice),
-        picture(row, target, put), warning ? h("div", { class: "warn", role: "status" }, warning) : null);
+        picture(row, target, put), strength, warning ? h("div", { class: "warn", role: "status" }, warning) : null);
     }));
     if (focus) el.querySelector(`[data-focus="${focus}"]`)?.focus();
   };
   const ranges = new Set(Object.entries(model.get("targets")).filter(([, [a, b]]) => a !== b).map(([name]) => name));
   draw();
-  return listen(model, ["rows", "targets", "warnings"], draw);
+  return listen(model, ["rows", "targets", "strengths", "strength", "warnings"], draw);
 }
 export default { render };
