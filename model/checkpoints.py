@@ -1,6 +1,7 @@
 """Models on disk: ours (JSON and safetensors) and the published MatterGen folders, told apart by what lies in them."""
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from model.diffusion.lattice import LatticeNoise
 from model.diffusion.species import MaskNoise
 from model.errors import CheckpointError
 from model.network.denoiser import GemNetDenoiser
-from model.sampling.model import CrystalModel
+from model.sampling.model import ADAPTERS, CrystalModel
 from model.statistics import Statistics
 from model.tensors import DamagedFileError, read_tensors, write_tensors
 
@@ -24,26 +25,33 @@ SHIPPED = Path(__file__).with_name("weights")
 _JSON, _WEIGHTS = "model.json", "model.safetensors"
 
 
+def own_folder() -> Path:
+    """Where models of one's own lie to be loaded by name: WORKBENCH_MODELS, or a folder in the user's data."""
+    default = Path.home() / ".local" / "share" / "mattergen-design-workbench" / "models"
+    return Path(os.environ.get("WORKBENCH_MODELS") or default)
+
+
 def available() -> list[str]:
-    """Names of the models that the package ships."""
-    return sorted(p.parent.name for p in SHIPPED.glob(f"*/{_JSON}"))
+    """Names of the models that the package ships, and of one's own."""
+    return sorted({p.parent.name for place in (SHIPPED, own_folder()) for p in place.glob(f"*/{_JSON}")})
 
 
 def load(name: str | Path, *, device: torch.device | str = "cpu") -> CrystalModel:
-    """A model by name (shipped or published) or by folder (ours or MatterGen's).
+    """A model by name (shipped, one's own, or published) or by folder (ours or MatterGen's).
 
     Raises CheckpointError where there is no such model, or where its files are damaged or do not fit together.
     """
     folder = Path(name)
     if not any((folder / file).exists() for file in (_JSON, "config.yaml")) and str(name) in available():
-        folder = SHIPPED / str(name)  # also where an unrelated folder bears the same name
+        places = (place / str(name) for place in (SHIPPED, own_folder()))  # also where a stray folder has the name
+        folder = next(place for place in places if (place / _JSON).exists())
     if (folder / _JSON).exists():
         return _load_ours(folder, device)
     if not folder.exists():
         if str(name) in published.NAMES:
             return published.load(published.find(str(name)), str(name), device=device)
         raise CheckpointError(
-            f"There is no model {str(name)!r}: shipped are {', '.join(available()) or 'none'}, "
+            f"There is no model {str(name)!r}: there are {', '.join(available()) or 'none'}, "
             f"published are {', '.join(published.NAMES)}; or name a folder."
         )
     if (folder / "config.yaml").exists():
@@ -54,7 +62,8 @@ def load(name: str | Path, *, device: torch.device | str = "cpu") -> CrystalMode
 def save(model: CrystalModel, folder: Path | str, *, dtype: torch.dtype = torch.float32) -> None:
     """Write a model as JSON and safetensors into a folder that does not exist yet.
 
-    Raises FileExistsError where it does.
+    Of a model whose adapters sit on a base, the adapters alone are written. Raises FileExistsError where the folder
+    exists.
     """
     folder = Path(folder)
     if folder.exists():
@@ -65,6 +74,7 @@ def save(model: CrystalModel, folder: Path | str, *, dtype: torch.dtype = torch.
     weights = {
         name: value.to(dtype) if value.is_floating_point() else value
         for name, value in model.denoiser.state_dict().items()
+        if model.base is None or name.startswith(ADAPTERS)
     }
     write_tensors(partial / _WEIGHTS, weights)
     (partial / _JSON).write_text(json.dumps(describe(model), indent=1) + "\n", encoding="utf-8")
@@ -76,6 +86,7 @@ def describe(model: CrystalModel) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "name": model.name,
+        "hash": model.hash,
         "denoiser": model.denoiser.arguments,
         "diffusion": _diffusion_json(model.diffusion),
         "properties": list(model.properties),
@@ -97,7 +108,10 @@ def _load_ours(folder: Path, device: torch.device | str) -> CrystalModel:
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / _JSON} does not describe a model: {error}.") from error
     try:
-        fill(denoiser, read_tensors(folder / _WEIGHTS), folder)
+        weights = read_tensors(folder / _WEIGHTS)
+        if told.get("base") and all(name.startswith(ADAPTERS) for name in weights):
+            weights |= _weights_of_base(told["base"], told["name"])
+        fill(denoiser, weights, folder)
     except (FileNotFoundError, DamagedFileError) as error:
         raise CheckpointError(f"The weights of {folder} cannot be read: {error}.") from error
     return CrystalModel(
@@ -109,6 +123,20 @@ def _load_ours(folder: Path, device: torch.device | str) -> CrystalModel:
         groups=None if told.get("groups") is None else tuple(tuple(group) for group in told["groups"]),
         base=told.get("base"),
         facts=told.get("facts", {}),
+    )
+
+
+def _weights_of_base(wanted: str, name: str) -> Mapping[str, torch.Tensor]:
+    """The weights that adapters sit on, found by their hash among the models that are here by name."""
+    for place in (SHIPPED, own_folder()):
+        for file in sorted(place.glob(f"*/{_JSON}")):
+            told = json.loads(file.read_text(encoding="utf-8"))
+            if not told.get("base") and told.get("hash", wanted) == wanted:
+                base = load(file.parent)
+                if base.hash == wanted:
+                    return base.denoiser.state_dict()
+    raise CheckpointError(
+        f"{name} holds adapters alone, and their base {wanted} is not here: put its folder into {own_folder()}."
     )
 
 

@@ -42,6 +42,26 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--until", type=int, help="stop after this step, to go on later")
     train.add_argument("--accelerator", default="auto")
     train.add_argument("--quiet", action="store_true", help="no progress bar")
+    tune = commands.add_parser("finetune", help="teach a base model to listen to labels of prepared crystals")
+    tune.set_defaults(run=_finetune)
+    tune.add_argument("--data", type=Path, required=True, help="prepared crystals with the splits train and val")
+    tune.add_argument("--property", action="append", required=True, help="a label, or chemical_system; repeatable")
+    tune.add_argument("--out", type=Path, required=True, help="folder of the run")
+    tune.add_argument("--name", required=True, help="what the model is called")
+    tune.add_argument("--base", default="base", help="a model that listens to nothing yet: a name or a folder")
+    tune.add_argument("--full", action="store_true", help="change all weights, not the adapters alone")
+    tune.add_argument("--log10", action="append", help="hear this property on a logarithmic scale")
+    tune.add_argument("--steps", type=int)
+    tune.add_argument("--batch-size", type=int)
+    tune.add_argument("--learning-rate", type=float)
+    tune.add_argument("--forget", type=float, help="chance that a known label is hidden in training")
+    tune.add_argument("--precision")
+    tune.add_argument("--seed", type=int)
+    tune.add_argument("--validate-every", type=int)
+    tune.add_argument("--patience", type=int, help="validations without a lower loss after which it ends; 0: never")
+    tune.add_argument("--until", type=int, help="stop after this step, to go on later")
+    tune.add_argument("--accelerator", default="auto")
+    tune.add_argument("--quiet", action="store_true", help="no progress bar")
     teach = commands.add_parser("teach", help="teach a readout a label: a property predicted from a crystal")
     teach.set_defaults(run=_teach)
     teach.add_argument("--data", type=Path, required=True, help="prepared crystals with the splits train and val")
@@ -56,6 +76,21 @@ def _parser() -> argparse.ArgumentParser:
     teach.add_argument("--accelerator", default="auto")
     teach.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
+
+
+def _finetune(told: argparse.Namespace) -> None:
+    from model import checkpoints
+    from model.training.finetune import ADAPTER, coverage, finetune, listening
+
+    names = ("steps", "batch_size", "learning_rate", "forget", "precision", "seed", "validate_every", "patience")
+    recipe = ADAPTER.but(**{name: getattr(told, name) for name in names})
+    print(coverage(told.data, told.property).verdict, flush=True)
+    made = finetune(
+        told.data, told.out, checkpoints.load(told.base), told.property, recipe, name=told.name, full=told.full,
+        log10=told.log10, accelerator=told.accelerator, until=told.until, progress=not told.quiet,
+    )
+    print(listening(made, told.data).sentence)
+    print(f"The run is in {told.out}.")
 
 
 def _teach(told: argparse.Namespace) -> None:

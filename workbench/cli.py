@@ -15,6 +15,7 @@ app.add_typer(data.app, name="data", help="Crystals in: prepare CSV or parquet f
 app.add_typer(reference.app, name="reference", help="Known crystals to compare with.")
 app.add_typer(models.app, name="model", help="List, show, convert models; teach readouts.")
 app.command("train")(train.train)
+app.command("finetune")(train.finetune)
 app.command("generate")(generate.generate)
 app.command("evaluate")(evaluate.evaluate)
 app.command("open")(open_bench.open_bench)

@@ -72,6 +72,7 @@ def label(
     dataset: Dataset,
     names: Sequence[str],
     *,
+    most: int | None = None,
     potential: Callable[[], Potential] | None = None,
     executor: Executor = INLINE,
     watch: Watch = silent,
@@ -84,6 +85,8 @@ def label(
         A dataset that lies in a folder; the folder is written anew once all values are there.
     names
         Which of `LABELS`.
+    most
+        Measure the first so many crystals only; the others' labels stay unknown.
     potential
         Makes the energy model in each process; CHGNet unless given.
 
@@ -96,7 +99,7 @@ def label(
     made = {}
     for name in names:
         values = record.read(name)
-        left = np.array([row for row in range(len(dataset)) if row not in values], dtype=np.int64)
+        left = np.array([row for row in range(len(dataset))[:most] if row not in values], dtype=np.int64)
         chunks = [left[at : at + AT_ONCE] for at in range(0, len(left), AT_ONCE)]
         work = partial(_measure, dataset=dataset, name=name, potential=potential or chgnet)
 
@@ -107,7 +110,7 @@ def label(
         for rows, found in zip(chunks, answers, strict=True):
             record.add(name, rows, found)
             values |= dict(zip(rows.tolist(), found, strict=True))
-        made[name] = np.array([values[row] for row in range(len(dataset))], dtype=np.float32)
+        made[name] = np.array([values.get(row, math.nan) for row in range(len(dataset))], dtype=np.float32)
     labelled = with_labels(dataset, made, {name: LABELS[name].says for name in names})
     record.end()
     return labelled

@@ -48,8 +48,8 @@ def train(
 
     """
     splits = {split: open_split(data, split) for split in ("train", "val")}
-    recipe = recipe if start is None else recipe.but(network=_sizes(start))
-    told = {"recipe": _plain(recipe), "data": splits["train"].manifest.get("fingerprint"), "name": name,
+    recipe = recipe if start is None else recipe.but(network=sizes_of(start))
+    told = {"recipe": plain(recipe), "data": splits["train"].manifest.get("fingerprint"), "name": name,
             "start": start.hash if start else None}
     torch.manual_seed(recipe.seed)  # initial weights only; all other randomness is an argument
     denoiser = GemNetDenoiser(**recipe.network)
@@ -68,34 +68,56 @@ def train(
 
 def fit(
     teaching: Teaching, model: CrystalModel, run: Path, told: Mapping[str, Any], *, accelerator: str = "auto",
-    until: int | None = None, progress: bool = True, callbacks: Sequence[pl.Callback] = (),
+    until: int | None = None, progress: bool = True, patience: int = 0,
 ) -> CrystalModel:
     """Walk a run as far as asked, in its folder, and give the model with the weights it has reached.
 
-    `model` holds the denoiser that is taught; `told` is what the run's folder remembers of its making. Raises RunError
+    `model` holds the denoiser that is taught; `told` is what the run's folder remembers of its making. With `patience`
+    a run ends after so many validations without a lower loss, and the weights of the lowest are taken. Raises RunError
     where the folder holds another run.
     """
     recipe = teaching.recipe
     run.mkdir(parents=True, exist_ok=True)
     _agree(run, told)
     rows = {split: len(crystals) for split, crystals in teaching.crystals.items()}
-    trainer = trainer_for(run, recipe, accelerator=accelerator, until=until, progress=progress, callbacks=callbacks)
+    waiting = _patience(run, patience) if patience else []
+    trainer = trainer_for(run, recipe, accelerator=accelerator, until=until, progress=progress, callbacks=waiting)
     batches = CrystalBatches(rows["train"], rows["val"], recipe)
     trainer.fit(teaching, datamodule=batches, ckpt_path=newest_checkpoint(run))
     reached = run / "checkpoints" / f"step={trainer.global_step}.ckpt"
     if not reached.exists():  # stopped between two checkpoints: nothing of it is lost
         trainer.save_checkpoint(reached)
+    over = trainer.global_step >= recipe.steps or trainer.should_stop
+    if over and waiting:
+        _take_best(teaching, waiting[1].best_model_path)
     network = teaching.denoiser if teaching.averaged is None else teaching.averaged.module
     facts = {"trained_on": told.get("data"), "crystals": rows["train"], "steps": trainer.global_step,
-             "recipe": _plain(recipe), **model.facts}
+             "recipe": plain(recipe), **model.facts}
     model = replace(model, denoiser=network.eval(), facts=facts)
-    over = trainer.global_step >= recipe.steps or (trainer.should_stop and not trainer.interrupted)
     if over and not (run / "model").exists():
         checkpoints.save(model, run / "model")
     return model
 
 
-def _sizes(model: CrystalModel) -> dict[str, Any]:
+def _patience(run: Path, patience: int) -> list[Any]:
+    """Watch the held-out loss, and keep the weights of its lowest."""
+    return [
+        pl.callbacks.EarlyStopping("loss_val", patience=patience, mode="min"),
+        pl.callbacks.ModelCheckpoint(
+            dirpath=run / "checkpoints", filename="best", monitor="loss_val", mode="min", save_top_k=1,
+            save_weights_only=True, enable_version_counter=False,
+        ),
+    ]
+
+
+def _take_best(teaching: Teaching, path: str) -> None:
+    if path and Path(path).exists():
+        state = torch.load(path, map_location=teaching.device, weights_only=True)["state_dict"]
+        teaching.load_state_dict(state)
+
+
+def sizes_of(model: CrystalModel) -> dict[str, Any]:
+    """What a network like this model's, without its adapters, is made with."""
     return {k: v for k, v in model.denoiser.arguments.items() if k not in ("properties", "log10")}
 
 
@@ -155,7 +177,8 @@ def open_split(data: Path, split: str) -> Dataset:
     return Dataset.load(data / split)
 
 
-def _plain(recipe: Recipe) -> dict[str, Any]:
+def plain(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as JSON tells it."""
     return json.loads(json.dumps(asdict(recipe)))
 
 

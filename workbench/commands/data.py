@@ -77,6 +77,7 @@ def label(
     moduli: Annotated[
         Path | None, typer.Option(help="CSV with formula and bulk_modulus: DFT moduli, looked up where unambiguous.")
     ] = None,
+    most: Annotated[int | None, typer.Option(min=1, help="Measure the first so many crystals of a split only.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one for each core.")] = 0,
 ) -> None:
     """Add labels: supply risk; magnetic density and bulk modulus with CHGNet. Goes on after a break."""
@@ -88,7 +89,9 @@ def label(
         splits = {place.name: Dataset.load(place) for place in _splits(folder)}
         with bar() as watch, processes(workers or os.cpu_count() or 1) as executor:
             for name, dataset in splits.items():
-                splits[name] = labels.label(dataset, names or list(labels.LABELS), executor=executor, watch=watch)
+                splits[name] = labels.label(
+                    dataset, names or list(labels.LABELS), most=most, executor=executor, watch=watch
+                )
         if moduli is not None:
             splits = labels.look_up_moduli(splits, moduli)
     except (DatasetError, labels.LabelError, OSError) as error:
