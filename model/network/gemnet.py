@@ -26,6 +26,7 @@ from model.network.layers import (
     scaled_silu,
     sum_over_edges,
 )
+from model.network.products import by_rows, product, sum_by_rows
 from model.shapes import Float
 
 _SCALES: dict[str, list[float]] = json.loads(Path(__file__).with_name("scales.json").read_text())
@@ -76,12 +77,13 @@ class EdgeEmbedding(nn.Module):
         self.atom = atom
         self.dense = Linear(2 * atom + rest, out)
 
-    def forward(self, h: Tensor, rest: Tensor, graph: Graph) -> Tensor:
-        """One vector an edge."""
-        from_source, from_target, from_rest = self.dense.weight.split([self.atom, self.atom, rest.shape[-1]], dim=1)
-        x = rest @ from_rest.T
-        x = x + (h @ from_source.T)[graph.source] + (h @ from_target.T)[graph.target]
-        return scaled_silu(x)
+    def around(self, h: Float[Tensor, "atoms width"]) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        """One vector an edge, from what is told of it, its source and its target."""
+        rest = self.dense.weight.shape[1] - 2 * self.atom
+        parts = self.dense.weight.split([self.atom, self.atom, rest], dim=1)
+        of_source, of_target, of_rest = (part.contiguous() for part in parts)
+        from_source, from_target = product(h, of_source), product(h, of_target)
+        return lambda told, s, t: scaled_silu(product(told, of_rest) + from_source[s] + from_target[t])
 
 
 class TripletInteraction(nn.Module):
@@ -103,16 +105,20 @@ class TripletInteraction(nn.Module):
 
     def forward(self, m: Tensor, bases: Bases, graph: Graph) -> Tensor:
         """T(m) of section 3.7."""
-        y = self.dense_ba(m) * self.mlp_rbf(bases.trip) * self.scale_rbf.scale_factor
-        y = self.down_projection(y)
+        radial = self.mlp_rbf.weight * self.scale_rbf.scale_factor
+        y = by_rows(lambda m, r: self.down_projection(self.dense_ba(m) * product(r, radial)), m, bases.trip)
         padded = torch.cat([y, y.new_zeros(1, y.shape[-1])])[graph.slots]
         around = torch.bmm(bases.harmonics.mT, padded)  # (atoms, 49, trip): the sum over b
         cbf = bases.itself.shape[-1]
-        turned = torch.bmm(bases.circular, around).reshape(graph.slots.numel(), cbf, y.shape[-1])[graph.place]  # P
-        turned = turned - bases.itself.unsqueeze(-1) * y.unsqueeze(1)  # without the edge itself
-        mixing = self.mlp_cbf.weight.permute(1, 0, 2).reshape(-1, self.mlp_cbf.weight.shape[-1])
-        q = turned.flatten(1) @ mixing * self.scale_cbf_sum.scale_factor
-        return mean_of(self.up_projection_ca(q), swapped(self.up_projection_ac(q)))
+        turned = torch.bmm(bases.circular, around).reshape(graph.slots.numel(), cbf, y.shape[-1])  # P
+        mixing = self.mlp_cbf.weight.permute(2, 1, 0).flatten(1) * self.scale_cbf_sum.scale_factor
+
+        def mixed(place: Tensor, itself: Tensor, own: Tensor) -> Tensor:
+            others = torch.addcmul(turned[place], itself.unsqueeze(-1), own.unsqueeze(1), value=-1)
+            return product(others.flatten(1), mixing)
+
+        q = by_rows(mixed, graph.place, bases.itself, y)
+        return by_rows(lambda q, back: mean_of(self.up_projection_ca(q), self.up_projection_ac(back)), q, swapped(q))
 
 
 class AtomUpdate(nn.Module):
@@ -126,7 +132,8 @@ class AtomUpdate(nn.Module):
 
     def forward(self, m: Tensor, rbf: Tensor, graph: Graph, atoms: int) -> Tensor:
         """G of section 3.7, step 3."""
-        return self.layers(self.scale_sum(sum_over_edges(m * self.dense_rbf(rbf), graph.target, atoms)))
+        arrived = sum_by_rows(lambda m, r: m * self.dense_rbf(r), graph.target, atoms, m, rbf)
+        return self.layers(self.scale_sum(arrived))
 
 
 class ConcatLayer(EdgeEmbedding):
@@ -151,10 +158,17 @@ class InteractionBlock(nn.Module):
 
     def forward(self, h: Tensor, m: Tensor, bases: Bases, graph: Graph) -> tuple[Tensor, Tensor]:
         """New atom and edge states."""
-        x = self.layers_before_skip(mean_of(self.dense_ca(m), self.trip_interaction(m, bases, graph)))
-        m = self.layers_after_skip(mean_of(m, x))
+        m = by_rows(self._exchange, m, self.trip_interaction(m, bases, graph))
         h = mean_of(h, self.atom_update(m, bases.atom, graph, h.shape[0]))
-        return h, mean_of(m, self.residual_m(self.concat_layer(h, m, graph)))
+        renewed = self.concat_layer.around(h)
+        return h, by_rows(
+            lambda m, s, t: mean_of(m, self.residual_m(renewed(m, s, t))), m, graph.source, graph.target
+        )
+
+    def _exchange(self, m: Tensor, triplets: Tensor) -> Tensor:
+        """Edge states with what their neighbours said (section 3.7, steps 1 and 2)."""
+        x = self.layers_before_skip(mean_of(triplets, self.dense_ca(m)))
+        return self.layers_after_skip(mean_of(m, x))
 
 
 class OutputBlock(nn.Module):
@@ -173,9 +187,9 @@ class OutputBlock(nn.Module):
         self.dense_rbf_F = Linear(rbf, edge)
 
     def forward(self, m: Tensor, rbf: Tensor) -> Float[Tensor, " edges"]:
-        """F_e of section 3.8: w · (f ⊙ (F_rbf r)) with the two small matrices multiplied first."""
-        gate = rbf @ (self.dense_rbf_F.weight * self.out_forces.weight.T * self.scale_rbf_F.scale_factor).T
-        return (self.seq_forces(m) * gate).sum(-1)
+        """F_e of section 3.8: w · (f ⊙ (F_rbf r)), as r · (F_rbfᵀ diag(w) f), which is 16 numbers an edge."""
+        gate = (self.dense_rbf_F.weight * self.out_forces.weight.T * self.scale_rbf_F.scale_factor).T.contiguous()
+        return by_rows(lambda m, r: (product(self.seq_forces(m), gate) * r).sum(-1), m, rbf)
 
 
 class LatticeBlock(nn.Module):
@@ -190,8 +204,8 @@ class LatticeBlock(nn.Module):
 
     def forward(self, m: Tensor, rbf: Tensor) -> Float[Tensor, " edges"]:
         """φ_e of section 3.8. The second matrix is linear, so it is applied to the 16 radial columns instead."""
-        columns = self.mlp[1].weight.T @ (self.dense_rbf_F.weight * self.out_forces.weight.T)
-        return (self.mlp[0](m) * (rbf @ columns.T)).sum(-1)
+        gate = (self.mlp[1].weight.T @ (self.dense_rbf_F.weight * self.out_forces.weight.T)).T.contiguous()
+        return by_rows(lambda m, r: (product(self.mlp[0](m), gate) * r).sum(-1), m, rbf)
 
 
 class GemNet(nn.Module):
@@ -280,17 +294,25 @@ class GemNet(nn.Module):
 
     def _embed_edges(self, h: Tensor, rbf: Tensor, crystals: Crystals, graph: Graph) -> Tensor:
         """m⁰: both atoms, the distance, and the angles with the lattice vectors (section 3.5)."""
-        m = self.edge_emb(h, rbf, graph)
+        joined, (first, _, second) = self.edge_emb.around(h), self.angle_edge_emb
         rows = torch.nn.functional.normalize(crystals.cell, dim=-1, eps=1e-8)
         angles = torch.bmm(rows[graph.owner], graph.direction.unsqueeze(-1)).squeeze(-1)
-        return self.angle_edge_emb(torch.cat([m, angles.to(m)], dim=-1))
+
+        def embedded(rbf: Tensor, angles: Tensor, source: Tensor, target: Tensor) -> Tensor:
+            m = joined(rbf, source, target)
+            m = product(torch.cat([m, angles.to(m)], dim=-1), first.weight, first.bias, after="relu")
+            return product(m, second.weight, second.bias)
+
+        return by_rows(embedded, rbf, angles, graph.source, graph.target)
 
     def _bases(self, graph: Graph) -> tuple[Tensor, Bases]:
         """Radial functions are the same both ways along an edge: computed for one half."""
         rbf = self.radial_basis(graph.distance[: graph.half])
         flat = [self.mlp_rbf3.weight, self.mlp_rbf_h.weight, self.mlp_rbf_out.weight, self.mlp_rbf_lattice.weight]
-        trip, atom, out, lattice = (torch.cat([v, v]) for v in (rbf @ torch.cat(flat).T).split(len(flat[0]), dim=-1))
-        radial = torch.einsum("er,lrc->ecl", rbf, self.mlp_cbf3.weight)
+        of_four = product(rbf, torch.cat(flat))
+        trip, atom, out, lattice = (torch.cat([v, v]) for v in of_four.split(len(flat[0]), dim=-1))
+        degrees, _, cbf = self.mlp_cbf3.weight.shape
+        radial = product(rbf, self.mlp_cbf3.weight.permute(2, 0, 1).flatten(0, 1)).unflatten(-1, (cbf, degrees))
         radial = torch.cat([radial, radial])  # R of section 3.4
         weights, at_zero = (w.to(radial) for w in degree_weights(self.num_spherical))
         harmonics = _pad(spherical_harmonics(graph.direction, self.num_spherical).to(radial), graph)

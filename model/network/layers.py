@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.network.products import product
 from model.shapes import Float, Int
 
 INV_SQRT_2 = 1 / math.sqrt(2)
@@ -13,9 +14,12 @@ INV_SQRT_2 = 1 / math.sqrt(2)
 
 def scaled_silu(x: Tensor) -> Tensor:
     """silu(x)/0.6, which keeps variances; in place where no gradient is wanted."""
-    if torch.is_grad_enabled():
-        return F.silu(x) * (1 / 0.6)
-    return F.silu(x, inplace=True).mul_(1 / 0.6)
+    return scaled(F.silu(x, inplace=not torch.is_grad_enabled()))
+
+
+def scaled(x: Tensor) -> Tensor:
+    """x/0.6; in place where no gradient is wanted."""
+    return x * (1 / 0.6) if torch.is_grad_enabled() else x.mul_(1 / 0.6)
 
 
 def he_orthogonal_(weight: Tensor) -> Tensor:
@@ -49,7 +53,7 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """W x."""
-        return self.linear(x)
+        return product(x, self.weight)
 
 
 class Dense(Linear):
@@ -57,7 +61,7 @@ class Dense(Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """silu*(W x)."""
-        return scaled_silu(self.linear(x))
+        return scaled(product(x, self.weight, after="swish"))
 
 
 class Residual(nn.Module):

@@ -2,7 +2,8 @@
 
 Run: python tests/benchmarks/network.py [--widths 512] [--batches 16] [--repeats 3] [--precision medium]
 The crystals are those of the parity fixtures (bench16.npz), or random ones of their size where these are absent.
-Each form runs in a process of its own, so that peak memory is its own.
+Each form runs in a process of its own, so that peak memory is its own. The third form is ours with the ordinary matrix
+products of PyTorch, as the plain form has them: what the formulas alone are worth.
 """
 
 import argparse
@@ -47,15 +48,18 @@ def measure(form, width, count, repeats, device, precision):
     """Seconds of the fastest of some evaluations, and MiB of memory above what stood before the first."""
     from plain_gemnet import plain
 
+    from model.network import products
     from model.network.denoiser import GemNetDenoiser
 
+    if form == "ordinary":
+        products._LINEAR = None
     torch.manual_seed(0)
     torch.set_float32_matmul_precision(precision)
     denoiser = GemNetDenoiser(hidden=width, energy=True).eval().to(device)
     noisy, t = crystals(count, device), torch.full((count,), 0.5, device=device)
     with torch.no_grad():
         def evaluate():
-            return denoiser(noisy, t) if form == "ours" else plain(denoiser, noisy, t)
+            return plain(denoiser, noisy, t) if form == "plain" else denoiser(noisy, t)
 
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         answer = evaluate()
@@ -87,11 +91,11 @@ def main():
                                  told.precision)))
         return
     print(f"device {told.device}, {torch.get_num_threads()} threads, torch {torch.__version__}, {told.precision} precision")
-    print(f"{'width':>6} {'crystals':>9} {'plain s':>9} {'ours s':>9} {'faster':>8} {'plain MiB':>10} {'ours MiB':>9} {'memory':>7}")
+    print(f"{'width':>6} {'crystals':>9} {'plain s':>9} {'ours s':>9} {'faster':>8} {'plain MiB':>10} {'ours MiB':>9} {'memory':>7} {'ordinary products s':>20}")
     for width in told.widths:
         for batch in told.batches:
             found = {}
-            for form in ("plain", "ours"):
+            for form in ("plain", "ours", "ordinary"):
                 command = [sys.executable, __file__, "--form", form, "--widths", str(width), "--batches", str(batch),
                            "--repeats", str(told.repeats), "--device", told.device, "--precision", told.precision]
                 found[form] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
@@ -100,7 +104,8 @@ def main():
                 raise SystemExit("The two forms do not agree.")
             print(f"{width:>6} {batch:>9} {plain['seconds']:>9.3f} {ours['seconds']:>9.3f} "
                   f"{plain['seconds'] / ours['seconds']:>7.2f}x {plain['MiB']:>10.0f} {ours['MiB']:>9.0f} "
-                  f"{ours['MiB'] / plain['MiB']:>6.2f}x")
+                  f"{ours['MiB'] / plain['MiB']:>6.2f}x {found['ordinary']['seconds']:>10.3f} "
+                  f"{plain['seconds'] / found['ordinary']['seconds']:>8.2f}x")
 
 
 if __name__ == "__main__":
