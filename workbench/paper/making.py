@@ -1,0 +1,88 @@
+"""Makes a figure's crystals: generated, relaxed, judged and measured, in folders that can be gone on with."""
+
+import tempfile
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from model.execution import Progress, Watch
+from workbench.commands.talk import bar
+from workbench.paper import tables
+from workbench.paper.plans import Ask, Plan
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from model.relax.potential import Potential
+
+BATCH = 64
+
+
+def make(plan: Plan, folder: Path | None = None, *, watch: Watch | None = None) -> "pd.DataFrame":
+    """The judged crystals of a plan: out of its table, or generated now where the plan says so.
+
+    With a `folder`, runs are kept below it, and what was broken off goes on there; without, they are made in a
+    temporary one. Progress is drawn as bars unless a `watch` is given.
+    """
+    if not plan.generates:
+        return tables.table(plan.table)
+    with bar() if watch is None else nullcontext(watch) as look:
+        return _generated(plan, folder, look)
+
+
+def _generated(plan: Plan, folder: Path | None, watch: Watch) -> "pd.DataFrame":
+    import pandas as pd
+
+    from model.relax.chgnet import CHGNetPotential
+    from workbench.paper.properties import with_bulk_moduli
+
+    potential = CHGNetPotential()
+    room = tempfile.TemporaryDirectory() if folder is None else nullcontext(str(folder))
+    with room as name:
+        parts = [_made(ask, Path(name) / _name(plan, ask), potential, watch) for ask in plan.asks]
+    found = pd.concat(parts, ignore_index=True)
+    for flag in tables.FLAGS:
+        if flag in found:
+            found[flag] = found[flag].astype("boolean")
+    return with_bulk_moduli(found, potential=potential, watch=watch) if plan.bulk_modulus else found
+
+
+def _name(plan: Plan, ask: Ask) -> str:
+    wish = ask.constraints
+    about = [str(wish.space_group)] if wish.space_group else sorted(wish.chemical_system or ())
+    return "-".join([plan.figure, plan.preset, *about])
+
+
+def _made(ask: Ask, run: Path, potential: "Potential", watch: Watch) -> "pd.DataFrame":
+    """One ask's crystals, judged; each half is passed over where it is done already."""
+    from model import io
+    from model.evaluation.reference import Reference
+    from model.evaluation.report import judge_folder
+
+    if not tables.run_of(run).get("finished"):
+        _generate(ask, run, watch)
+    judged = run.with_name(run.name + "-evaluated")
+    if not judged.exists():
+        judge_folder(io.read_crystals(run), judged, potential=potential, reference=Reference.shipped(), watch=watch)
+    return tables.judged_folder(judged)
+
+
+def _generate(ask: Ask, run: Path, watch: Watch) -> None:
+    from model.checkpoints import load
+    from model.record import RunFolder
+    from model.sampling.generate import generate
+    from model.sampling.requests import check
+
+    model = load(ask.model)
+    check(ask.constraints, model)
+    record = RunFolder(run)
+    done = record.begin(ask.constraints, model, ask.method.to_json() | {"batch_size": BATCH})
+
+    def keep(progress: Progress) -> None:
+        if progress.stage == "generate":
+            record.add(progress.payload, ask.constraints)
+        watch(replace(progress, payload=None))
+
+    generate(model, ask.constraints, **ask.method.arguments(), batch_size=BATCH, done=done, watch=keep)
+    record.finish()
