@@ -353,3 +353,50 @@ def test_deleting_asks_once_more(tmp_path, crystals):
     sessions.sure.click()
     assert not folder.exists()
     sessions.keeper.close()
+
+
+# --- two beside each other -----------------------------------------------------------------------------------------------
+
+
+def test_two_sessions_are_compared(session, crystals, tmp_path):
+    from workbench.views import compare
+
+    other = Session(name="b", constraints=Constraints(chemical_system="Na-Cl", count=2, seed=4), candidates=session.candidates.where(np.arange(5) < 2), method="random-search")
+    lines = {line.about: line for line in compare.lines(session, other)}
+    assert (lines["Seed"].first, lines["Seed"].second, lines["Seed"].differs) == ("3", "4", True)
+    assert not lines["Elements"].differs
+    assert (lines["By"].first, lines["By"].second) == ("base (h)", "random-search")
+    assert lines["Stable"].first.startswith(f"{int(session.candidates.table['stable'].sum())} of 5")
+    assert "Targets" in lines
+    assert compare.shared(other, session) == 2
+    assert compare.shared(session, other) == 2
+    assert "energy_above_hull" in compare.quantities(session, other)
+    drawn = compare.figure([session, other], "energy_above_hull")
+    assert [sum(trace.customdata) for trace in drawn.data] == [5, 2]
+
+
+def test_the_bench_stands_beside_a_kept_session(session, tmp_path, crystals):
+    from workbench.widgets.compare import ComparePanel
+
+    store.save(session, tmp_path / "sessions" / "a")
+    state, generate, sessions = bench(tmp_path, crystals)
+    panel = ComparePanel(state)
+    assert panel.layout.display == "none"
+    sessions.which.value = str(tmp_path / "sessions" / "a")
+    assert sessions.beside.disabled, "there is nothing on the bench yet"
+    state.constraints = Constraints(count=3)
+    generate.start.click()
+    assert state.worker.wait(20)
+    sessions.which.value = str(tmp_path / "sessions" / "a")
+    assert not sessions.beside.disabled
+    sessions.beside.click()
+    assert panel.layout.display == ""
+    assert "Na" in panel.text.value
+    assert '"type":"bar"' in panel.plot.figure.replace(" ", "")
+    panel._match(None)
+    until(lambda: "crystals match" in panel.notice.sentence)
+    assert "Crystals that match" in panel.text.value
+    assert panel.notice.kind != "error"
+    panel._close(None)
+    assert (state.other, panel.layout.display) == (None, "none")
+    sessions.keeper.close()

@@ -8,6 +8,7 @@ import ipywidgets as W
 
 from workbench.state import State
 from workbench.widgets.candidates import CandidatesPanel
+from workbench.widgets.compare import ComparePanel
 from workbench.widgets.constraints import ConstraintsPanel
 from workbench.widgets.distributions import DistributionsPanel
 from workbench.widgets.generate import Begin, GeneratePanel
@@ -41,6 +42,7 @@ class Workbench(W.VBox):
         self.candidates = CandidatesPanel(self.state)
         self.hull = HullPanel(self.state)
         self.distributions = DistributionsPanel(self.state)
+        self.comparison = ComparePanel(self.state)
         head = W.HTML(
             '<span class="mgb-name">MatterGen design workbench</span> '
             '<span class="mgb-says">say what is wanted, watch crystals form, keep the stable and new</span>'
@@ -48,12 +50,19 @@ class Workbench(W.VBox):
         head.add_class("mgb-head")
         left = W.VBox([self.constraints, self.generate, self.sessions])
         left.add_class("mgb-left")
-        grid = W.Box([head, left, self.structure, self.candidates, self.hull, self.distributions])
+        grid = W.Box([head, left, self.structure, self.candidates, self.hull, self.distributions, self.comparison])
         grid.add_class("mgb-bench")
         super().__init__([grid])
         self.add_class("mgb")
         self.add_class("mgb-root")
         threading.Thread(target=self._warm_up, daemon=True, name="bench-warm-up").start()
+
+    def bring(self, source: Any) -> None:
+        """Judge crystals of one's own: a folder or file, a DataFrame with a column `cif`, or a list of structures.
+
+        Raises SourceError where none can be read, RuntimeError while a run is under way.
+        """
+        self.generate.bring(source)
 
     def _warm_up(self) -> None:
         """Load what the first click will need, once the bench is on the screen."""

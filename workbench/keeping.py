@@ -6,7 +6,7 @@ from typing import Any
 
 from workbench.sessions import store
 from workbench.sessions.session import Session, name_for, now
-from workbench.state import Asked, RunStatus, State
+from workbench.state import OWN, Asked, RunStatus, State
 
 PERIOD = 1.5  # seconds between two writes of one session
 WATCHED = ("candidates", "relaxed", "selection", "chosen", "narrowed", "figures", "run")
@@ -54,7 +54,8 @@ def lay_out(session: Session, state: State) -> None:
         state.asked = Asked(constraints=session.constraints, steps=session.steps or state.steps,
                             model_name=session.model_name, model_hash=session.model_hash,
                             method=session.method, told=dict(session.told))  # fmt: skip
-        state.method, state.told = session.method, dict(session.told)
+        if session.method != OWN:
+            state.method, state.told = session.method, dict(session.told)
         state.constraints = session.constraints
         if session.steps:
             state.steps = session.steps

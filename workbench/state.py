@@ -13,6 +13,7 @@ from model.constraints import Constraints
 from model.crystals import Crystals
 
 DIFFUSION = "diffusion"  # the way of making crystals that the bench begins with
+OWN = "own"  # in its place for crystals that were brought, not generated
 BUSY = frozenset({"loading", "generating", "judging", "cancelling"})
 
 
@@ -99,6 +100,7 @@ class State(HasTraits):
     run = Instance(RunStatus, help="where the run is")
     preview = Instance(Preview, allow_none=True, help="the running batch")
     asked = Instance(Asked, allow_none=True, help="what the run was asked that made the candidates")
+    other = AnyTrait(None, allow_none=True, help="the Session that what is on the bench is compared with")
     session = Tuple(
         default_value=("", "", 0),
         help="the folder that keeps this work, why it could not be kept, and how often it was",

@@ -11,6 +11,7 @@ _HOMES = {
     "StructurePanel": "workbench.widgets.structures",
     "HullPanel": "workbench.widgets.hull",
     "DistributionsPanel": "workbench.widgets.distributions",
+    "ComparePanel": "workbench.widgets.compare",
 }
 
 __all__ = list(_HOMES)

@@ -14,7 +14,7 @@ from model.statistics import Statistics
 from workbench.state import DIFFUSION, State
 from workbench.views import code
 from workbench.widgets.base import Code
-from workbench.widgets.model_picker import ModelPicker
+from workbench.widgets.model_picker import ModelPicker, at_once
 from workbench.widgets.panel import Panel, button, field, guarded, offer
 from workbench.widgets.periodic_table import PeriodicTable
 from workbench.widgets.targets import Targets, reach, row
@@ -275,14 +275,6 @@ class ConstraintsPanel(Panel):
         said = (state.constraints, state.model_name or "base", state.steps)
         how = {"way": state.method, "told": state.told, "at_once": at_once(state.model)}
         self.code.text = f"{code.python(*said, **how)}\n\n# in a terminal\n{code.command(*said, **how)}"
-
-
-def at_once(model: Any) -> int | None:
-    """Crystals that the bench denoises together: their last digits depend on it."""
-    from workbench.methods import AT_ONCE
-
-    network = getattr(model, "denoiser", None)
-    return None if network is None else AT_ONCE[next(network.parameters()).device.type]
 
 
 def parse_atoms(text: str) -> int | tuple[int, int] | None:

@@ -1,15 +1,21 @@
 """The generate panel: start, progress, cancel, resume, and the crystal that is just losing its noise."""
 
+import shlex
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as W
 
 from model.constraints import Constraints
+from workbench import own
 from workbench.runs import Run
-from workbench.state import DIFFUSION, Asked, RunStatus, State, no_candidates
-from workbench.views import structure
+from workbench.state import DIFFUSION, OWN, Asked, RunStatus, State, no_candidates
+from workbench.views import code, structure
+from workbench.widgets.base import Code
+from workbench.widgets.model_picker import at_once
 from workbench.widgets.panel import Panel, button, guarded
 from workbench.widgets.progress import ProgressView
 
@@ -31,9 +37,11 @@ class GeneratePanel(Panel):
 
     name, heading = "generate", "Generate"
 
-    def __init__(self, state: State | None = None, begin: Begin | None = None) -> None:
+    def __init__(
+        self, state: State | None = None, begin: Begin | None = None, judging: Begin | None = None
+    ) -> None:
         super().__init__(state)
-        self.begin = begin or _by_the_chosen_way
+        self.begin, self.judging = begin or _by_the_chosen_way, judging or _judging_alone
         self.progress = ProgressView()
         self.start = button(
             "Generate", "Make crystals that meet the constraints; the table is cleared first", self._start, primary=True
@@ -42,19 +50,33 @@ class GeneratePanel(Panel):
         self.resume = button("Resume", "Make and judge what is still missing", self._resume)
         buttons = W.HBox([self.start, self.cancel, self.resume])
         buttons.add_class("mgb-row")
-        stack = W.VBox([buttons, self.progress])
+        self.source = W.Text(
+            placeholder="CSV, CIF, zip or folder", continuous_update=False, layout=W.Layout(width="auto", flex="1 1 0")
+        )
+        self.source.tooltip = "Path to crystals of your own: a folder, CIFs, POSCARs, extended XYZ, a zip, or a table"
+        self.upload = W.FileUpload(
+            accept=".cif,.csv,.gz,.parquet,.zip,.xyz,.extxyz,.vasp,.poscar", multiple=True, description="Upload",
+            tooltip="Crystals of your own from this computer, to be judged like generated ones",
+        )
+        self.judge = button("Judge mine", "Relax and judge crystals of your own; the table is cleared first", self._own)
+        mine = W.HBox([self.source, self.upload, self.judge])
+        mine.add_class("mgb-row")
+        mine.add_class("mgb-mine")
+        stack = W.VBox([buttons, self.progress, mine])
         stack.add_class("mgb-stack")
-        self.lay_out([stack])
+        self.code = Code(label="Python and command line of this run")
+        self.lay_out(
+            [stack], [button("Code", "Show the Python and the command line of the run in the table", self._code)],
+            [self.code],
+        )
+        self.upload.observe(lambda change: self._uploaded(change["new"]), "value")
         self.state.watch(self._show, "run", "complaint", "model", "constraints", "method")
         self.state.watch(self._show_preview, "preview")
 
     @guarded
     def _start(self, _button: Any) -> None:
         self._refuse_twice()
-        with self.state.lock:
-            self.state.selection, self.state.chosen, self.state.narrowed = "", (), {}
-            self.state.relaxed, self.state.paths, self.state.scorecard = {}, {}, None
-            self.state.candidates = no_candidates()
+        self._clear()
         state = self.state
         self._run(
             Asked(
@@ -67,6 +89,59 @@ class GeneratePanel(Panel):
             )
         )
 
+    def _clear(self) -> None:
+        with self.state.lock:
+            self.state.selection, self.state.chosen, self.state.narrowed = "", (), {}
+            self.state.relaxed, self.state.paths, self.state.scorecard = {}, {}, None
+            self.state.candidates = no_candidates()
+
+    # --- crystals of one's own --------------------------------------------------------------------------------------
+
+    @guarded
+    def _own(self, _button: Any) -> None:
+        if not self.source.value.strip():
+            raise ValueError("Name a file or folder of crystals, or upload some; then they are judged.")
+        self.bring(self.source.value.strip())
+
+    @guarded
+    def _uploaded(self, files: Any) -> None:
+        """Judge the files that came from the browser; they are read out of a folder that lasts as long as that."""
+        if not files:
+            return
+        with tempfile.TemporaryDirectory() as place:
+            for file in files:
+                (Path(place) / Path(file["name"]).name).write_bytes(bytes(file["content"]))
+            tables = [file["name"] for file in files if file["name"].lower().endswith(own.TABLES)]
+            alone = Path(place) / Path(files[0]["name"]).name
+            self.bring(alone if len(files) == 1 else place if not tables else _refuse_many(tables))
+
+    def bring(self, source: Any) -> None:
+        """Judge crystals of one's own: a path, a table or structures, as `workbench.own.bring` takes them.
+
+        Raises SourceError where none can be read, RuntimeError while a run is under way.
+        """
+        self._refuse_twice()
+        brought = own.bring(source)
+        self._clear()
+        with self.state.lock:
+            self.state.candidates = brought.candidates
+        self._run(
+            Asked(constraints=brought.constraints, steps=0, method=OWN, told={"source": str(brought.source)})
+        )
+        self.say(brought.says(), "warning" if brought.skipped else "info")
+
+    @guarded
+    def _code(self, _button: Any) -> None:
+        if self.code.text:
+            self.code.text = ""
+            return
+        asked = self.state.asked
+        if asked is None:
+            raise ValueError("There is no run yet; its code appears with it.")
+        self.code.text = code_of(asked, self.state.model)
+
+    # --- runs -------------------------------------------------------------------------------------------------------
+
     @guarded
     def _resume(self, _button: Any) -> None:
         self._refuse_twice()
@@ -77,8 +152,9 @@ class GeneratePanel(Panel):
             raise RuntimeError(
                 f"These crystals were made by {asked.model_name}; choose that model again to go on with them."
             )
-        state.steps, state.method, state.told = asked.steps, asked.method, dict(asked.told)
-        state.constraints = asked.constraints
+        if asked.method != OWN:
+            state.steps, state.method, state.told = asked.steps, asked.method, dict(asked.told)
+            state.constraints = asked.constraints
         self._run(asked)
 
     def _refuse_twice(self) -> None:
@@ -88,7 +164,8 @@ class GeneratePanel(Panel):
     def _run(self, asked: Asked) -> None:
         self.say("")
         self.state.asked = asked
-        self.begin(self.state, asked.constraints).start()
+        begin = self.judging if asked.method == OWN else self.begin
+        begin(self.state, asked.constraints).start()
 
     @guarded
     def _cancel(self, _button: Any) -> None:
@@ -134,6 +211,30 @@ def _by_the_chosen_way(state: State, constraints: Constraints) -> Run:
     from workbench.methods import begin
 
     return begin(state, constraints, state.method, state.told)
+
+
+def _judging_alone(state: State, constraints: Constraints) -> Run:
+    from model.record import candidates_of
+    from workbench.methods import Judging
+
+    return Run(state, own.nothing, Judging(state), candidates_of, constraints)
+
+
+def _refuse_many(tables: list[str]) -> Any:
+    raise own.SourceError(f"A table is uploaded alone; found {', '.join(tables)} among other files.")
+
+
+def code_of(asked: Asked, model: Any) -> str:
+    """The Python cell and the commands that make and judge the crystals of a run."""
+    if asked.method == OWN:
+        source = asked.told.get("source") or "PATH"
+        return f"# in a terminal\nworkbench evaluate {shlex.quote(source)}"
+    how = {"at_once": at_once(model), "way": asked.method, "told": asked.told}
+    said = (asked.constraints, asked.model_name or "base", asked.steps)
+    return (
+        f"{code.python(*said, **how)}\n\n{code.JUDGING}\n\n# in a terminal\n{code.command(*said, **how)}\n"
+        "workbench evaluate crystals"
+    )
 
 
 def _hash(model: Any) -> str:

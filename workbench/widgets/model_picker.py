@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import ipywidgets as W
 
@@ -167,3 +168,11 @@ class ModelPicker(W.VBox):
 def _label(name: str) -> str:
     """A property as people call it."""
     return COLUMNS[name].label if name in COLUMNS else name.replace("_", " ").capitalize()
+
+
+def at_once(model: Any) -> int | None:
+    """Crystals that the bench denoises together: their last digits depend on it."""
+    from workbench.methods import AT_ONCE
+
+    network = getattr(model, "denoiser", None)
+    return None if network is None else AT_ONCE[next(network.parameters()).device.type]

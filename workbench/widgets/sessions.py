@@ -30,12 +30,13 @@ class SessionsPanel(Panel):
         self.which.add_class("mgb-wide")
         self.open = button("Open", "Lay this session out on the bench", self._open)
         self.remove = button("Delete", "Delete this session from the disk", self._ask_to_delete)
+        self.beside = button("Compare", "Compare what is on the bench with this session", self._compare)
         self.page = button("Report", "Save what is on the bench as one HTML page to hand on", self._report)
         self.files = Code(label="Files")
         self.sure = button("Delete for good", "There is no way back", self._delete)
         self.keep = button("Keep it", "Leave the session where it is", self._leave)
         self._doubt = W.HBox([self.sure, self.keep])
-        self._buttons = W.HBox([self.open, self.remove, self.page])
+        self._buttons = W.HBox([self.open, self.beside, self.page, self.remove])
         for row in (self._doubt, self._buttons):
             row.add_class("mgb-row")
         self._doubt.layout.display = "none"
@@ -43,7 +44,8 @@ class SessionsPanel(Panel):
         stack.add_class("mgb-stack")
         self.lay_out([stack], below=[self.files])
         self.state.watch(self._kept, "session")
-        self.state.watch(self._enable, "run")
+        self.state.watch(self._enable, "run", "candidates")
+        self.which.observe(lambda _: self._enable(), "value")
 
     @guarded
     def _kept(self) -> None:
@@ -66,6 +68,7 @@ class SessionsPanel(Panel):
     def _enable(self) -> None:
         here = self.keeper.folder is not None and self.which.value == str(self.keeper.folder)
         self.open.disabled = not self.which.value or self.state.run.busy
+        self.beside.disabled = not self.which.value or here or not len(self.state.candidates)
         self.remove.disabled = not self.which.value or (here and self.state.run.busy)
 
     @guarded
@@ -75,6 +78,13 @@ class SessionsPanel(Panel):
         self.keeper.open(folder, opened)
         n = len(opened.session.candidates)
         said = f"Opened {opened.session.name} with {n} crystal{'' if n == 1 else 's'}."
+        self.say(" ".join([said, *opened.missing]), "warning" if opened.missing else "info")
+
+    @guarded
+    def _compare(self, _button: Any) -> None:
+        opened = store.load(Path(self.which.value))
+        self.state.other = opened.session
+        said = f"{opened.session.name} stands beside what is on the bench."
         self.say(" ".join([said, *opened.missing]), "warning" if opened.missing else "info")
 
     @guarded
