@@ -26,7 +26,7 @@ from model.relax.potential import Potential
 
 AT_ONCE = 32  # crystals between two lines of the record
 REJECTED = "rejected.csv"
-Measure = Callable[[Crystals, Potential], Sequence[float]]
+Measure = Callable[[Crystals, Potential | None], Sequence[float]]
 
 
 class LabelError(ValueError):
@@ -42,7 +42,7 @@ class Label:
     needs_potential: bool = False
 
 
-def _supply_risk(crystals: Crystals, _: Potential) -> list[float]:
+def _supply_risk(crystals: Crystals, _: Potential | None) -> list[float]:
     found = [hhi(dict(Counter(elements.SYMBOLS[z] for z in crystal.numbers.tolist()))) for crystal in crystals]
     return [math.nan if value is None else value for value in found]
 
@@ -103,13 +103,11 @@ def label(
         chunks = [left[at : at + AT_ONCE] for at in range(0, len(left), AT_ONCE)]
         work = partial(_measure, dataset=dataset, name=name, potential=potential or chgnet)
 
-        def in_crystals(progress: Progress, total: int = len(left)) -> None:
-            watch(replace(progress, done=min(progress.done * AT_ONCE, total), total=total))
-
-        answers = spread(work, chunks, stage=name, executor=executor, watch=in_crystals)
+        answers = spread(work, chunks, stage=name, executor=executor)
         for rows, found in zip(chunks, answers, strict=True):
             record.add(name, rows, found)
             values |= dict(zip(rows.tolist(), found, strict=True))
+            watch(Progress(stage=name, done=len(values), total=len(dataset) if most is None else most))
         made[name] = np.array([values.get(row, math.nan) for row in range(len(dataset))], dtype=np.float32)
     labelled = with_labels(dataset, made, {name: LABELS[name].says for name in names})
     record.end()
