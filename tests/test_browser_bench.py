@@ -63,6 +63,7 @@ def bench(tmp_path_factory, model):
     here = tmp_path_factory.mktemp("bench")
     names = ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_PATH", str(installed(here)))
         for name in names:
             patch.setenv(name, str(here / name.lower()))
         patch.setenv("PYTHONPATH", str(ROOT))
@@ -79,6 +80,18 @@ def bench(tmp_path_factory, model):
             yield lab, work
         finally:
             lab.stop()
+
+
+def installed(here):
+    """The files that the wheel puts beside JupyterLab's own, laid out as it does."""
+    import tomllib
+
+    files = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["data-files"]
+    for place, names in files.items():
+        (here / place).mkdir(parents=True, exist_ok=True)
+        for name in names:
+            shutil.copy(ROOT / name, here / place)
+    return here / "share" / "jupyter"
 
 
 @pytest.fixture(scope="module")
@@ -224,3 +237,17 @@ def test_from_the_periodic_table_to_a_cif_on_disk(bench, browser):
     for one in (view, again):
         assert one.strangers == [], "no request leaves this machine"
         assert one.complaints == [], "no error in the console"
+
+
+def test_the_launchers_tile_opens_the_bench(bench, browser):
+    lab, work = bench
+    (work / "new").mkdir()
+    view = Page(browser, width=1400, height=1000)
+    page = view.page
+    page.goto(f"{lab.address}/lab/tree/new?token={lab.token}")
+    page.click(".jp-LauncherCard:has-text('Design workbench')", timeout=60_000)
+    page.wait_for_selector(".mgb-element[data-el=Sr]", timeout=60_000)
+    view.keep("bench-launched")
+    assert (work / "new" / "workbench.ipynb").is_file()
+    assert view.strangers == []
+    assert view.complaints == []

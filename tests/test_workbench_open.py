@@ -71,6 +71,22 @@ def test_the_servers_settings_open_no_dialog_and_fetch_nothing():
     assert first == str(server.CONFIG)
 
 
+def test_the_launchers_tile_is_installed_where_jupyterlab_looks():
+    import tomllib
+
+    files = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["data-files"]
+    installed = {f"{place}/{Path(name).name}": ROOT / name for place, names in files.items() for name in names}
+    assert all(file.is_file() for file in installed.values())
+    home = "share/jupyter/labextensions/mattergen-design-workbench"
+    about = json.loads(installed[f"{home}/package.json"].read_text())
+    assert about["name"] == home.rpartition("/")[2]
+    entry = installed[f"{home}/{about['jupyterlab']['_build']['load']}"].read_text()
+    assert f'NAME = "{about["name"]}"' in entry
+    assert about["jupyterlab"]["_build"]["extension"] in entry
+    assert installed[f"{home}/static/{server.NOTEBOOK.name}"] == server.NOTEBOOK, "the tile opens the notebook that all others open"
+    assert "https://" not in entry
+
+
 def test_importing_the_workbench_is_quiet_and_light():
     heavy = ["torch", "pymatgen", "pandas", "lightning", "ipywidgets", "plotly", "crystal_toolkit", "dash", "jupyterlab"]
     asked = f"import sys, workbench; print([m for m in {heavy!r} if m in sys.modules])"
