@@ -48,3 +48,25 @@ def test_pieces_make_the_whole(monkeypatch, rows, tight):
     seen.clear()
     by_rows(work, x, y)
     assert seen == [rows]  # gradients want it whole
+
+
+def test_geometry_stays_in_single_precision_where_a_model_computes_in_bf16(loose):
+    """In bf16 positions would be rounded to 0.03 Å, and scores of nearly finished crystals would be noise."""
+    from model.crystals import Crystals
+    from model.network.denoiser import GemNetDenoiser
+    from model.testing import famous
+
+    torch.manual_seed(0)
+    denoiser = GemNetDenoiser(hidden=32, num_blocks=2, num_radial=64, emb_size_trip=8, emb_size_bil_trip=8, num_atom=1)
+    crystals = Crystals.join([famous("perovskite-SrTiO3"), famous("rutile-TiO2")])
+    shaken = crystals.replace(frac=(crystals.frac + 0.01 * torch.randn(crystals.frac.shape)) % 1)
+    t = torch.tensor([0.02, 0.5])
+    for train in (False, True):
+        with torch.set_grad_enabled(train):
+            full = denoiser(shaken, t)
+            with torch.autocast("cpu", torch.bfloat16):
+                half = denoiser(shaken, t)
+        for name in ("frac", "cell", "logits"):
+            ours, exact = getattr(half, name), getattr(full, name)
+            assert ours.dtype == torch.float32
+            assert float((ours - exact).norm() / exact.norm()) < 50 * loose

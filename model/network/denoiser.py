@@ -11,6 +11,7 @@ from model.crystals import N_CLASSES, Crystals, Prediction
 from model.network.adapters import Adapters
 from model.network.embeddings import NoiseLevelEncoding, PropertyEmbedding
 from model.network.gemnet import GemNet
+from model.network.products import single_precision
 from model.shapes import Float
 
 
@@ -75,5 +76,6 @@ class GemNetDenoiser(nn.Module):
 
 def _fractional(forces: Float[Tensor, "atoms 3"], noisy: Crystals) -> Float[Tensor, "atoms 3"]:
     """Cartesian displacements as fractional ones of the noisy cell: f L⁻¹ (trap 32)."""
-    inverse = torch.linalg.inv_ex(noisy.cell).inverse
-    return torch.bmm(forces[:, None], inverse[noisy.owner]).squeeze(1)
+    with single_precision(noisy.cell):
+        inverse = torch.linalg.inv_ex(noisy.cell).inverse
+        return torch.bmm(forces[:, None], inverse[noisy.owner]).squeeze(1)

@@ -26,7 +26,7 @@ from model.network.layers import (
     scaled_silu,
     sum_over_edges,
 )
-from model.network.products import by_rows, product, sum_by_rows
+from model.network.products import by_rows, product, single_precision, sum_by_rows
 from model.shapes import Float
 
 _SCALES: dict[str, list[float]] = json.loads(Path(__file__).with_name("scales.json").read_text())
@@ -265,7 +265,8 @@ class GemNet(nn.Module):
 
         `steer` changes the atom states before each interaction block, after that stage's outputs were read.
         """
-        graph = graphs.build(crystals, self.cutoff, self.max_neighbors, self.max_images)
+        with single_precision(crystals.cell):
+            graph = graphs.build(crystals, self.cutoff, self.max_neighbors, self.max_images)
         rbf, bases = self._bases(graph)
         h = self._embed_atoms(crystals, latent)
         m = self._embed_edges(h, rbf, crystals, graph)
@@ -296,7 +297,7 @@ class GemNet(nn.Module):
         """m⁰: both atoms, the distance, and the angles with the lattice vectors (section 3.5)."""
         joined, (first, _, second) = self.edge_emb.around(h), self.angle_edge_emb
         rows = torch.nn.functional.normalize(crystals.cell, dim=-1, eps=1e-8)
-        angles = torch.bmm(rows[graph.owner], graph.direction.unsqueeze(-1)).squeeze(-1)
+        angles = (rows[graph.owner] * graph.direction.unsqueeze(1)).sum(-1)
 
         def embedded(rbf: Tensor, angles: Tensor, source: Tensor, target: Tensor) -> Tensor:
             m = joined(rbf, source, target)
