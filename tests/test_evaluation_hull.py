@@ -111,3 +111,25 @@ def test_the_data_files_own_energies(shared):
     off = np.abs(given["formation_energy_per_atom"] - below - given["e_above_hull"])
     assert off.mean() < 0.002
     assert off.max() < 0.01
+
+
+def test_a_sets_own_hull_keeps_subsystems_and_leaves_its_very_system_out():
+    hull = table(("NaCl", -2.0, "hull"), ("Na2O", -1.5, "phase"), ("Na2ClO", -3.0, "hull"))
+    own = [{"Na": 2, "Cl": 1, "O": 1}, {"Na": 2, "Cl": 1, "O": 1}, {"Na": 1, "Cl": 1}, {"Na": 3, "Cl": 1}, {"Xe": 1, "O": 1}]
+    energies = np.array([-1.6, -1.8, -1.9, -0.5, -0.1])
+    found = hull.own(own, energies)
+    # NaCl, half a Na2O and half an O, known subsystems all: (-4 - 2.25) / 4 = -1.5625
+    assert found[0] == pytest.approx(0.2)  # its twin lies lower than any mixture
+    assert found[1] == pytest.approx(0.0)
+    assert found[2] == pytest.approx(0.0)  # the known NaCl is of its very system, and left out
+    assert found[3] == pytest.approx(-0.5 + 1.9 / 2)
+    assert math.isnan(found[4])
+    assert np.isnan(hull.own(own[:1], np.array([math.nan]))).all()
+
+
+def test_which_systems_are_known():
+    hull = table(*SIMPLE)
+    assert hull.knows_system({"Na", "Cl"})
+    assert hull.knows_system(["Na"])
+    assert not hull.knows_system({"Na", "Cl", "O"})
+    assert not hull.knows_system({"Xe"})

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from model.evaluation.metrics import displacement, geometry_valid, wilson
+from model.constraints import Constraints
+from model.evaluation.metrics import displacement, geometry_valid, paired_displacement, wilson
+from model.evaluation.obedience import composition_obeyed, learn_obedience
 from model.evaluation.scorecard import ScorecardError, score
 from model.io import from_structures, to_structures
 from model.testing import famous
@@ -131,3 +133,115 @@ def test_what_cannot_be_matched_counts_half_a_spacing():
     found = displacement(rutile, fluorite)
     spacing = (fluorite.volume / len(fluorite)) ** (1 / 3)
     assert found == pytest.approx(0.5 * spacing, rel=0.35)  # the mean lattice's volume stands between the two
+
+
+def test_a_displacement_with_atoms_paired_knows_no_cell_no_order_and_no_drift():
+    start = famous("perovskite-SrTiO3")
+    moved = start.replace(frac=start.frac.clone().double(), cell=start.cell.double())
+    step = torch.tensor([0.1, 0, 0], dtype=torch.float64) @ torch.linalg.inv(moved.cell[0])
+    moved.frac[0] += step
+    wanted = math.sqrt((0.08**2 + 4 * 0.02**2) / 5)  # the drift of a fifth is taken out
+    assert paired_displacement(start, moved) == pytest.approx(wanted, rel=1e-3)
+    drifted = moved.replace(frac=torch.remainder(moved.frac + torch.tensor([0.3, 0.6, 0.9]), 1.0))
+    assert paired_displacement(start, drifted) == pytest.approx(wanted, rel=1e-3)
+    order = [4, 0, 2, 1, 3]
+    assert paired_displacement(start, moved.replace(frac=moved.frac[order], numbers=moved.numbers[order])) == \
+        pytest.approx(wanted, rel=1e-3)  # fmt: skip
+    assert paired_displacement(start, start.replace(cell=start.cell * 1.05)) == pytest.approx(0, abs=1e-5)
+    assert math.isnan(paired_displacement(start, start.replace(cell=start.cell * math.nan)))
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_both_displacements_agree_on_small_moves(seed):
+    start = to_structures(famous("rutile-TiO2"))[0]
+    moved = start.copy()
+    moved.perturb(0.08, seed=seed)
+    paired = paired_displacement(from_structures([start]), from_structures([moved]))
+    assert displacement(start, moved) == pytest.approx(paired, rel=0.05)
+
+
+def test_one_crystal_has_numbers_and_no_interval():
+    text = str(card(table(rmsd=[0.1], rmsd_paired=[0.05])))
+    assert "nan" not in text
+    assert "no interval from one" in text
+    kept = card(table(rmsd=[0.1])).to_json()["metrics"]["RMSD"]
+    assert (kept["value"], kept["low"], kept["n"]) == (0.1, None, 1)
+
+
+def test_symmetry_is_told_at_two_tolerances():
+    rates = card(table(
+        space_group_number=[225, 1, 62], relaxed_space_group_number=[225, 62, 62], space_group_tight=[1, 1, 62],
+        relaxed_space_group_tight=[225, 62, 62],
+    ))  # fmt: skip
+    assert (rates["P1"].hits, rates["P1 at 0.01 Å"].hits) == (1, 2)
+    assert (rates["space group kept"].hits, rates["space group kept at 0.01 Å"].hits) == (2, 1)
+
+
+def test_cells_of_one_parent_are_counted_as_one():
+    rates = card(table(
+        rmsd=[0.1] * 5, disordered_parent=["c0", "c0", None, "c3", "c3"], unique=[True, True, True, True, False],
+        sun=[True, True, False, True, False],
+    ))  # fmt: skip
+    assert rates["unique parents"].hits == 3
+    assert rates["shares a parent"].hits == 2  # the last two are twins: one crystal, not two cells of a parent
+    assert (rates["S.U.N. parents"].hits, rates["S.U.N. parents"].n) == (2, 3)
+
+
+def test_a_second_hull_is_told_beside_the_first():
+    rows = table(energy_above_hull=[0.0, 0.05, math.nan], status=["judged", "judged", "failed"])
+    rates = score(rows, made=3, missing={}, reference="ref", energy_model="springs", matcher="m",
+                  others={"another": np.array([0.0, 0.3, math.nan])})  # fmt: skip
+    assert (rates["stable"].hits, rates["stable by another"].hits, rates["stable by another"].n) == (2, 1, 3)
+    assert rates["energy above hull by another"].value == pytest.approx(0.15)
+
+
+def test_novel_systems_and_recall_count_kinds():
+    rates = score(
+        table(
+            chemical_system=["Na-Cl", "Na-Cl", "Fe-Xe"], novel_system=[False, False, True], novelty=["known"] * 3,
+            nearest_known=["mp-1", "mp-1", "mp-2"],
+        ), made=3, missing={}, reference="ref", energy_model="springs", matcher="m", known=50,
+    )  # fmt: skip
+    assert (rates["novel systems"].hits, rates["novel systems"].n) == (1, 3)
+    assert (rates["recall"].hits, rates["recall"].n) == (2, 50)
+    assert rates["precision"].hits == 3
+
+
+ASKED = Constraints(chemical_system="Cl-Na", space_group=225, n_atoms=(2, 4), targets={"dft_mag_density": (0.1, 0.2)})
+
+
+@pytest.mark.parametrize(
+    ("constraints", "row", "obeyed"),
+    [
+        (ASKED, {"chemical_system": "Cl-Na", "formula": "NaCl", "n_atoms": 2}, True),
+        (ASKED, {"chemical_system": "Cl-Na", "formula": "NaCl", "n_atoms": 8}, False),
+        (ASKED, {"chemical_system": "Cl-Na-O", "formula": "NaClO", "n_atoms": 3}, False),
+        (ASKED, {"chemical_system": "Cl", "formula": "Cl2", "n_atoms": 2}, False),
+        (Constraints(excluded={"Cl"}), {"chemical_system": "Cl-Na", "formula": "NaCl", "n_atoms": 2}, False),
+        (Constraints(allowed={"Na", "Cl", "O"}), {"chemical_system": "Cl-Na", "formula": "NaCl", "n_atoms": 2}, True),
+        (Constraints(formula="Ti2O4"), {"chemical_system": "O-Ti", "formula": "TiO2", "n_atoms": 6}, True),
+        (Constraints(formula="TiO2"), {"chemical_system": "O-Ti", "formula": "Ti2O3", "n_atoms": 5}, False),
+    ],
+)  # fmt: skip
+def test_a_composition_is_as_asked_or_not(constraints, row, obeyed):
+    assert composition_obeyed(row, constraints) is obeyed
+
+
+def test_what_was_asked_is_compared_with_what_came():
+    rows = learn_obedience(table(
+        rmsd=[0.1] * 4, chemical_system=["Cl-Na", "Cl-Na", "Cl-Na", "Na-O"], n_atoms=[2, 2, 6, 2],
+        relaxed_space_group_number=[225, 62, 225, None], ml_mag_density=[0.15, 0.25, 0.0, math.nan],
+    ), ASKED)  # fmt: skip
+    assert rows["composition_obeyed"].tolist() == [True, True, False, False]
+    assert rows["space_group_obeyed"].tolist() == [True, False, True, True]  # the last never relaxed: as generated
+    rates = score(rows, made=4, missing={}, reference="ref", energy_model="springs", matcher="m", constraints=ASKED)
+    assert rates["composition as asked"].hits == 2
+    assert rates["space group as asked"].hits == 3
+    error = rates["error to target dft_mag_density"]
+    assert (error.n, error.value, error.unit) == (3, pytest.approx((0 + 0.05 + 0.1) / 3), "Å⁻³")
+    assert rates["dft_mag_density in range"].hits == 1
+    assert rates["S.U.N. and in range"].hits == 1
+    point = Constraints(targets={"dft_mag_density": 0.2})
+    again = score(rows, made=4, missing={}, reference="ref", energy_model="springs", matcher="m", constraints=point)
+    assert again["error to target dft_mag_density"].value == pytest.approx((0.05 + 0.05 + 0.2) / 3)
+    assert "dft_mag_density in range" not in again.metrics

@@ -1,15 +1,19 @@
-"""References made from tables and folders of crystals. Edge: pandas, pymatgen."""
+"""References made from tables, folders of crystals, computed entries and databases. Edge: pandas, pymatgen."""
 
+import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from model.evaluation import entries as computed_entries
 from model.evaluation import known
+from model.evaluation.entries import BadEntryError, Computed, Stored
 from model.evaluation.fingerprint import fingerprint
 from model.evaluation.hull import HullTable
 from model.evaluation.known import KnownCrystal
@@ -32,7 +36,7 @@ class Entry(NamedTuple):
     """One crystal on its way in: a name, CIF text or a structure, formation energy and energy above hull in eV/atom."""
 
     id: str
-    source: "str | Structure"
+    source: "str | Stored | Structure"
     formation_energy: float = float("nan")
     energy_above_hull: float = float("nan")
 
@@ -45,11 +49,12 @@ class Skipped(NamedTuple):
 
 
 class Source(NamedTuple):
-    """What files held: crystals, hull rows, and what was passed over."""
+    """What files held: crystals, hull rows, what was passed over, and elements that computed entries leave out."""
 
     entries: list[Entry]
     hull: "list[pd.DataFrame]"
     skipped: list[Skipped]
+    lacking: list[str]
 
 
 def build(
@@ -65,16 +70,19 @@ def build(
 ) -> Reference:
     """A reference with structures, kept in `out`, which must not exist yet.
 
-    Files are tables (CSV, CSV.gz, parquet) with columns `material_id` and `cif`, or folders and files of crystals. A
-    table with `formula` and `formation_energy_per_atom` but no `cif` is a hull table and takes the shipped one's place;
-    without one the shipped hull is used, with the hull points that the crystals' own energies tell.
+    Files are tables (CSV, CSV.gz, parquet) with columns `material_id` and `cif`, or folders and files of crystals,
+    disordered ones too. A table with `formula` and `formation_energy_per_atom` but no `cif` is a hull table and takes
+    the shipped one's place, and so do computed entries: pymatgen's (JSON) or MatterGen's reference (LMDB, compressed or
+    not), whose formation energies are told by their own elements. Without these the shipped hull is used, with the hull
+    points that the crystals' own energies tell.
     Raises BadReferenceError where nothing in the files is a crystal, FileExistsError where `out` exists.
     """
     if out is not None and Path(out).exists():
         raise FileExistsError(f"{out} exists already; name a folder that does not.")
-    source = gather(files)
-    crystals, points, skipped = _work(source, executor, watch)
-    if not crystals:
+    with TemporaryDirectory(dir=None if out is None else _begun(Path(out).parent), prefix=".unpacked-") as scratch:
+        source = gather(files, Path(scratch))
+        crystals, points, skipped = _work(source, executor, watch)
+    if not crystals and not source.hull:
         reason = f" The first: {skipped[0].id}: {skipped[0].reason}" if skipped else ""
         raise BadReferenceError(f"No crystal could be read from {len(files)} files.{reason}")
     if hull is None:
@@ -87,6 +95,7 @@ def build(
         about={
             "crystals": len(crystals),
             "compositions": len(hull),
+            "elements_without_energy": source.lacking,
             "files": [Path(file).name for file in files],
             "skipped": [list(one) for one in skipped],
         },
@@ -97,14 +106,26 @@ def build(
     return Reference.load(out)
 
 
-def gather(files: Sequence[str | os.PathLike]) -> Source:
-    """What the files hold, unread yet. Raises BadReferenceError on a table that is neither crystals nor hull."""
-    source = Source([], [], [])
+def _begun(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def gather(files: Sequence[str | os.PathLike], scratch: Path | None = None) -> Source:
+    """What the files hold, structures unread yet; compressed databases are unpacked into `scratch`.
+
+    Raises BadReferenceError on a table that is neither crystals nor hull, and on what is not readable at all.
+    """
+    source = Source([], [], [], [])
     for file in map(Path, files):
         if not file.exists():
             raise BadReferenceError(f"There is no file or folder {file}; name tables or folders of crystals.")
         if _is_table(file):
             _take_table(file, source)
+        elif file.is_file() and file.name.lower().endswith((".json", ".json.gz")):
+            _take_json(file, source)
+        elif file.is_file() and computed_entries.is_database(file):
+            _take_database(file, scratch, source)
         else:
             _take_folder(file, source)
     return source
@@ -150,12 +171,69 @@ def _numbers(table: "pd.DataFrame", column: str) -> np.ndarray:
     return pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=float)
 
 
+def _take_json(file: Path, source: Source) -> None:
+    """Pymatgen's computed entries: a hull, and crystals where they have structures."""
+    try:
+        told = computed_entries.read_json(file)
+    except BadEntryError as error:
+        raise BadReferenceError(str(error)) from error
+    found: list[tuple[Computed, Structure | Stored | None]] = []
+    for row, entry in enumerate(told):
+        try:
+            one = computed_entries.computed(entry, f"{file.stem}:{row}")
+            found.append((one, computed_entries.structure_of(entry) if one.has_structure else None))
+        except BadEntryError as error:
+            source.skipped.append(Skipped(f"{file.name}, entry {row}", str(error)))
+    _take_computed(file, found, source)
+
+
+def _take_database(file: Path, scratch: Path | None, source: Source) -> None:
+    """MatterGen's reference: energies are read now, structures when they are wanted."""
+    if scratch is None and file.suffix == ".gz":
+        raise ValueError(f"{file.name} is compressed, and no folder was given to unpack it in.")
+    found: list[tuple[Computed, Structure | Stored | None]] = []
+    try:
+        for place, entry in computed_entries.stored_entries(computed_entries.unpacked(file, scratch or file.parent)):
+            try:
+                if isinstance(entry, BadEntryError):
+                    raise entry
+                found.append((computed_entries.computed(entry, place.key), place))
+            except BadEntryError as error:
+                source.skipped.append(Skipped(place.key, str(error)))
+    except (BadEntryError, OSError, EOFError) as error:
+        raise BadReferenceError(f"{file.name} is damaged ({error}).") from error
+    _take_computed(file, found, source)
+
+
+def _take_computed(file: Path, found: "list[tuple[Computed, Structure | Stored | None]]", source: Source) -> None:
+    import pandas as pd
+    from pymatgen.core import Composition
+
+    if not found:
+        first = f" The first: {source.skipped[0].reason}" if source.skipped else ""
+        raise BadReferenceError(f"{file.name} holds no readable computed entry.{first}")
+    energies, lacking = computed_entries.formation_energies([one for one, _ in found])
+    source.lacking.extend(lacking)
+    rows = [
+        (Composition(one.composition).reduced_formula, energy, "phase")
+        for (one, _), energy in zip(found, energies, strict=True)
+        if np.isfinite(energy) and len(one.composition) > 1
+    ]
+    source.hull.append(pd.DataFrame(rows, columns=["formula", "formation_energy", "kind"]))
+    source.entries.extend(Entry(one.id, place) for one, place in found if place is not None)
+
+
 def _take_folder(file: Path, source: Source) -> None:
     from model.io import read_crystals
 
     reading = read_crystals(file)
     source.entries.extend(Entry(name, one) for name, one in zip(reading.ids, reading.structures, strict=True))
-    source.skipped.extend(Skipped(*one) for one in reading.skipped)
+    for name, reason in reading.skipped:
+        path = file / name if file.is_dir() else file
+        if reason.startswith("disordered") and path.suffix.lower() == ".cif":  # a reference takes these too
+            source.entries.append(Entry(path.stem, path.read_text(encoding="utf-8", errors="replace")))
+        else:
+            source.skipped.append(Skipped(name, reason))
 
 
 def _work(
@@ -188,10 +266,12 @@ def admit_all(portion: Sequence[Entry]) -> list[KnownCrystal | Skipped]:
 
 def admit(entry: Entry) -> KnownCrystal | Skipped:
     """One crystal as the reference keeps it: reduced, with its fingerprint; or why it is not kept."""
-    from model.io import from_structures, parse_cif, space_group
+    from model.io import from_structures, space_group
 
     try:
-        structure = parse_cif(entry.source)[0] if isinstance(entry.source, str) else entry.source
+        structure = read_structure(entry.source)
+        if not structure.is_ordered:
+            return _admit_disordered(entry.id, structure)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             reduced = reduce(structure)
@@ -203,6 +283,38 @@ def admit(entry: Entry) -> KnownCrystal | Skipped:
         )  # fmt: skip
     except Exception as error:  # noqa: BLE001 - strangers' files fail in many ways, and each is named
         return Skipped(entry.id, str(error) or type(error).__name__)
+
+
+def read_structure(source: "str | Stored | Structure") -> "Structure":
+    """A crystal from CIF text, disordered ones too, or from where it is kept."""
+    if isinstance(source, Stored):
+        return source.read()
+    if not isinstance(source, str):
+        return source
+    from model.io import UnreadableError, parse_cif, parse_disordered
+
+    try:
+        return parse_cif(source)[0]
+    except UnreadableError as error:
+        if error.kind != "disorder":
+            raise
+        return parse_disordered(source)
+
+
+def _admit_disordered(name: str, structure: "Structure") -> KnownCrystal:
+    """A disordered crystal: each site's shares, and the element with the most of it for pictures."""
+    from pymatgen.core import Composition
+
+    from model.io import space_group
+
+    whole = Composition(structure.composition.get_integer_formula_and_factor(max_denominator=100)[0])
+    sites = [site.species.get_el_amt_dict() for site in structure]
+    most = [max(site.species.elements, key=lambda element, s=site: s.species[element]).Z for site in structure]
+    return KnownCrystal(
+        id=name, formula=whole.reduced_formula, space_group=space_group(structure)[1], n_primitive=0,
+        fingerprint=np.zeros(0, dtype=np.uint8), frac=structure.frac_coords % 1.0, cell=structure.lattice.matrix,
+        numbers=np.array(most), disorder=json.dumps(sites),
+    )  # fmt: skip
 
 
 def _hull(tables: "list[pd.DataFrame]", points: list[tuple[str, float]]) -> HullTable:

@@ -9,11 +9,15 @@ import numpy as np
 import torch
 
 from model.candidates import Candidates
+from model.constraints import Constraints
 from model.crystals import Crystals
-from model.evaluation.hull import STABLE, Footing
+from model.evaluation.environments import KnownEnvironments
+from model.evaluation.hull import STABLE
 from model.evaluation.journal import Journal
-from model.evaluation.matching import Earlier, Matcher, Nearest, Probe, nearest, probe
-from model.evaluation.metrics import displacement, geometry_valid
+from model.evaluation.matching import Earlier, Matcher, Nearest, Probe, families, nearest, probe
+from model.evaluation.metrics import displacement, geometry_valid, paired_displacement
+from model.evaluation.obedience import learn_obedience
+from model.evaluation.reasons import why_not_new, why_unstable
 from model.evaluation.reference import Reference
 from model.evaluation.scorecard import Scorecard, score
 from model.execution import INLINE, Progress, Watch, silent
@@ -22,6 +26,7 @@ from model.properties.magnetism import magnetic_density
 from model.properties.supply_risk import hhi
 from model.relax.potential import Potential
 from model.relax.relaxer import Relaxation, Relaxed, gather, read, relaxing, renumbered
+from model.shapes import Float
 
 _NAMES = [
     "id", "formula", "status", "reason", "energy_above_hull", "stable", "unique", "novel", "novelty", "sun", "rmsd",
@@ -29,6 +34,7 @@ _NAMES = [
     "chemical_system",
 ]  # fmt: skip
 _FLAGS = ("stable", "unique", "novel", "sun", "relaxed_converged", "structure_valid", "composition_valid")
+TIGHT = 0.01  # Å, the stricter of the two tolerances at which symmetry is told
 _BATCH = 32  # crystals read at once where nothing is relaxed
 
 
@@ -49,6 +55,7 @@ class Evaluation:
     candidates: Candidates
     relaxation: Relaxation
     scorecard: Scorecard
+    others: Mapping[str, Float[np.ndarray, " batch"]] = field(default_factory=dict)  # above further hulls, eV/atom
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,7 @@ class Judge:
     reference: Reference
     potential: Potential
     matcher: Matcher = field(default_factory=Matcher)
+    environments: KnownEnvironments = field(default_factory=KnownEnvironments.shipped)
 
     def describe(self, crystal: Crystals, name: str) -> dict[str, Any]:
         """What is seen without any energy."""
@@ -73,9 +81,11 @@ class Judge:
             "n_atoms": len(structure),
             "space_group": symbol,
             "space_group_number": number,
+            "space_group_tight": space_group(structure, TIGHT)[1],
             "volume": float(structure.volume),
             "density": float(structure.density) if structure.volume > 0 else float("nan"),
             "structure_valid": geometry_valid(crystal),
+            "novel_system": not self.reference.hull.knows_system(composition.get_el_amt_dict()),
             "composition_valid": balanced(composition.get_el_amt_dict()),
             "hhi_score": _number(hhi(composition.get_el_amt_dict())),
             "hhi_production": _number(hhi(composition.get_el_amt_dict(), of="production")),
@@ -94,6 +104,7 @@ class Judge:
         }
         reasons = [f"Not judged: {relaxed.reason}."] if failed else [relaxed.reason]
         columns |= self._geometry(crystal, final, relaxed, was_relaxed and not failed)
+        columns |= self._surroundings(final)
         columns |= self._energies(ready, relaxed, reasons)
         columns |= self._novelty(ready, reasons)
         columns["reason"] = " ".join(reason for reason in reasons if reason)
@@ -104,24 +115,34 @@ class Judge:
 
         magnetic = float(magnetic_density(final, relaxed.moments)[0])
         if not moved:
-            return {"rmsd": float("nan"), "relaxed_space_group": None, "relaxed_space_group_number": None,
-                    "relaxed_volume": float("nan"), "ml_mag_density": magnetic}  # fmt: skip
+            nan = float("nan")
+            return {"rmsd": nan, "rmsd_paired": nan, "relaxed_space_group": None, "relaxed_space_group_number": None,
+                    "relaxed_space_group_tight": None, "relaxed_volume": nan, "ml_mag_density": magnetic}  # fmt: skip
         before, after = to_structures(crystal)[0], to_structures(final)[0]
         symbol, number = space_group(after)
         return {
             "rmsd": displacement(before, after),
+            "rmsd_paired": paired_displacement(crystal, final),
             "relaxed_space_group": symbol,
             "relaxed_space_group_number": number,
+            "relaxed_space_group_tight": space_group(after, TIGHT)[1],
             "relaxed_volume": float(after.volume),
             "ml_mag_density": magnetic,
         }
+
+    def _surroundings(self, final: Crystals) -> dict[str, Any]:
+        try:
+            found = self.environments.judge(final)
+        except ValueError:  # a cell that is no cell
+            return {"known_environments": 0.0, "odd_environments": "no cell"}
+        return {"known_environments": found.known, "odd_environments": "; ".join(found.odd[:3])}
 
     def _energies(self, ready: Probe, relaxed: Relaxed, reasons: list[str]) -> dict[str, Any]:
         footing = self.reference.footing(ready.composition)
         n = sum(ready.composition.values())
         formation = self.reference.formation_energy(ready.composition, relaxed.energy, self.potential.name)
         above = formation - footing.energy
-        reasons.append(_why_unstable(above, formation, footing, failed=not np.isfinite(relaxed.energy)))
+        reasons.append(why_unstable(above, formation, footing, failed=not np.isfinite(relaxed.energy)))
         return {
             "energy": relaxed.energy / n,
             "formation_energy": formation,
@@ -133,7 +154,7 @@ class Judge:
     def _novelty(self, ready: Probe, reasons: list[str]) -> dict[str, Any]:
         near = nearest(ready, self.reference.known, self.matcher)
         verdict = _novelty(near, formula_known=self.reference.knows_formula(ready.formula))
-        reasons.append(_why_not_new(verdict, near, ready))
+        reasons.append(why_not_new(verdict, near, ready, has_structures=self.reference.has_structures))
         return {
             "novelty": verdict,
             "novel": None if verdict == "undecided" else verdict == "novel",
@@ -155,6 +176,8 @@ def evaluate(
     missing: Mapping[str, str] | None = None,
     earlier: Earlier | None = None,
     matcher: Matcher | None = None,
+    constraints: Constraints | None = None,
+    others: Sequence[Reference] = (),
     journal: Journal | None = None,
     executor: Executor = INLINE,
     watch: Watch = silent,
@@ -162,7 +185,8 @@ def evaluate(
     """Judge crystals: relax them, measure them against the hull, and tell which are unique and novel.
 
     `potential` is CHGNet and `reference` the shipped one unless given. `made` and `missing` account for crystals that
-    were generated but are not here. `earlier` are crystals of the same set judged before, for uniqueness. With a
+    were generated but are not here. `earlier` are crystals of the same set judged before, for uniqueness. `constraints`
+    are what was asked, where that is known; `others` are further references whose hulls are told of too. With a
     `journal`, what came to rest in an interrupted evaluation is not relaxed again. `watch` hears of every crystal as
     soon as it is judged, as a `Verdict`.
     """
@@ -174,17 +198,39 @@ def evaluate(
     ):
         found[verdict.row] = verdict
     verdicts = settle([v for v in found if v is not None], earlier or Earlier(judge.matcher))
-    table = tabulate(verdicts, candidates)
+    table = _learn_of_the_set(tabulate(verdicts, candidates), verdicts, judge)
+    table = table if constraints is None else learn_obedience(table, constraints)
+    above = {other.name: _above(verdicts, other, judge.potential.name) for other in others}
     card = score(
         table, made=len(table) + len(missing or {}) if made is None else made, missing=missing or {},
         reference=judge.reference.name, energy_model=judge.potential.name, matcher=_matcher_name(judge),
-        relaxed=relax,
+        relaxed=relax, constraints=constraints, known=len(judge.reference.known), others=above,
     )  # fmt: skip
     return Evaluation(
         candidates=Candidates(crystals=crystals, table=table),
         relaxation=gather([v.relaxed for v in verdicts], judge.potential.name),
-        scorecard=card,
+        scorecard=card, others=above,
+    )  # fmt: skip
+
+
+def _learn_of_the_set(table: Any, verdicts: Sequence[Verdict], judge: Judge) -> Any:
+    """What only the whole set tells: the hull it makes itself, and who may share a disordered parent."""
+    probes = [verdict.probe for verdict in verdicts]
+    parents = {name: group[0] for group in families(probes) if len(group) > 1 for name in group}
+    formation = np.array([verdict.columns["formation_energy"] for verdict in verdicts], dtype=float)
+    return table.assign(
+        own_hull=judge.reference.hull.own([one.composition for one in probes], formation),
+        disordered_parent=[parents.get(one.id) for one in probes],
     )
+
+
+def _above(verdicts: Sequence[Verdict], reference: Reference, energy_model: str) -> Float[np.ndarray, " batch"]:
+    """Energies above the hull of another reference, in eV/atom."""
+    return np.array([
+        reference.formation_energy(verdict.probe.composition, verdict.relaxed.energy, energy_model)
+        - reference.footing(verdict.probe.composition).energy
+        for verdict in verdicts
+    ], dtype=float)  # fmt: skip
 
 
 def make_judge(
@@ -310,34 +356,6 @@ def _novelty(near: Nearest | None, *, formula_known: bool) -> str:
     if near is None:
         return "undecided" if formula_known else "novel"
     return {True: "known", False: "novel", None: "undecided"}[near.matches]
-
-
-def _why_unstable(above: float, formation: float, footing: Footing, *, failed: bool) -> str:
-    if footing.outside:
-        return f"No hull: {', '.join(footing.outside)} lies outside the reference."
-    if failed:
-        return ""
-    if not np.isfinite(formation):
-        return "No formation energy: one of its elements has no reference energy for this energy model."
-    if above <= STABLE:
-        alone = not footing.known and not footing.exact
-        return "No phase is known in its chemical system: the hull is the elements alone." if alone else ""
-    into = " and ".join(formula for formula, _ in footing.phases)
-    lie = "lies" if len(footing.phases) == 1 else "lie"
-    return f"Unstable: {above:.3f} eV/atom above the hull, where {into} {lie}."
-
-
-def _why_not_new(verdict: str, near: Nearest | None, ready: Probe) -> str:
-    if verdict == "known":
-        return f"Not new: it is {near.id}."
-    if verdict == "novel":
-        return ""
-    if near is None:
-        return f"Novelty undecided: {ready.formula} is known to exist, but no structure of it is in the reference."
-    return (
-        f"Novelty undecided: it resembles {near.id} (distance {near.distance:.3f}), "
-        "and this reference has no structures to compare."
-    )
 
 
 def _all_true(*values: bool | None) -> bool | None:

@@ -106,6 +106,35 @@ class HullTable:
             self._footings[key] = self._below(dict(key))
         return self._footings[key]
 
+    def knows_system(self, elements: Iterable[str]) -> bool:
+        """Whether any phase of exactly these elements is known."""
+        system = frozenset(elements)
+        return system in self._rows or (len(system) == 1 and system <= self.elements)
+
+    def own(
+        self, compositions: Sequence[Mapping[str, float]], energies: Float[np.ndarray, " crystals"]
+    ) -> Float[np.ndarray, " crystals"]:
+        """Energy above the hull that crystals make themselves, each in its chemical system, in eV/atom.
+
+        The known phases of that very system are left out, those of its subsystems stay; `energies` are formation
+        energies in eV/atom. NaN where one is, or where an element lies outside. Never negative.
+        """
+        energies = np.asarray(energies, dtype=float)
+        found = np.full(len(energies), np.nan)
+        systems: dict[frozenset[str], list[int]] = {}
+        for row, composition in enumerate(compositions):
+            if np.isfinite(energies[row]) and set(composition) <= self.elements:
+                systems.setdefault(frozenset(composition), []).append(row)
+        for elements, rows in systems.items():
+            system = self._system(elements)
+            old = (system.shares > 0).sum(axis=1) < len(elements)
+            own = np.array([_amounts(compositions[row], system.elements) for row in rows])
+            shares = np.concatenate([system.shares[old], own])
+            energy = np.concatenate([system.energy[old], energies[rows]])
+            for row, wanted in zip(rows, own, strict=True):
+                found[row] = energies[row] - _cheapest(shares, energy, wanted)[0]
+        return found
+
     def _below(self, shares: Mapping[str, float]) -> Footing:
         if outside := sorted(set(shares) - self.elements):
             return Footing(energy=float("nan"), phases=(), known=0, outside=tuple(outside))
@@ -166,7 +195,10 @@ def _shares(formula: str, symbols: Sequence[str]) -> list[float]:
     """Atomic shares of each element; the formula may hold brackets."""
     from pymatgen.core import Composition
 
-    counts = Composition(formula).get_el_amt_dict()
+    return _amounts(Composition(formula).get_el_amt_dict(), symbols)
+
+
+def _amounts(counts: Mapping[str, float], symbols: Sequence[str]) -> list[float]:
     total = sum(counts.values())
     return [counts.get(symbol, 0.0) / total for symbol in symbols]
 
@@ -180,6 +212,6 @@ def _cheapest(
     from scipy.optimize import linprog
 
     answer = linprog(energy, A_eq=shares.T, b_eq=wanted, bounds=(0, None), method="highs")
-    if answer.x is None:  # the elements alone always mix to the composition, so only rounding can forbid it
+    if answer.x is None:  # elements or the crystal itself always mix to the composition, so only rounding can forbid it
         return float(wanted @ energy[: len(wanted)]), np.eye(len(energy))[: len(wanted)].T @ wanted
     return float(answer.fun), answer.x

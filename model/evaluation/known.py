@@ -1,7 +1,8 @@
 """Known crystals in one Arrow table: sorted by formula, memory-mapped, a million of them at hand. Edge: pyarrow."""
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 
 from model.crystals import Crystals
 from model.evaluation.fingerprint import distance
-from model.shapes import Float, Int, UInt8
+from model.shapes import Bool, Float, Int, UInt8
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,7 +23,11 @@ _STRUCTURE = ("frac", "cell", "numbers")
 
 
 class KnownCrystal(NamedTuple):
-    """What is kept of one known crystal; the last three are empty where structures are not kept."""
+    """What is kept of one known crystal; `frac`, `cell` and `numbers` are empty where structures are not kept.
+
+    Of a disordered one, `disorder` says what shares each site (JSON: an element-to-occupancy dictionary a site), and
+    `numbers` holds the element with the most of it.
+    """
 
     id: str
     formula: str
@@ -32,6 +37,7 @@ class KnownCrystal(NamedTuple):
     frac: Float[np.ndarray, "atoms 3"] | None = None
     cell: Float[np.ndarray, "3 3"] | None = None
     numbers: Int[np.ndarray, " atoms"] | None = None
+    disorder: str = ""
 
 
 class Lists(NamedTuple):
@@ -90,6 +96,31 @@ class KnownCrystals:
         )
         names = self.table.column("formula")
         return np.array([r for r in range(first, last) if names[r].as_py() == formula], dtype=np.int64)
+
+    @cached_property
+    def _mixed(self) -> dict[frozenset[str], list[int]]:
+        """Rows of disordered crystals by their chemical system."""
+        found: dict[frozenset[str], list[int]] = {}
+        if "disorder" in self.table.column_names:
+            for row, sites in enumerate(self.table.column("disorder").to_pylist()):
+                if sites:
+                    found.setdefault(frozenset().union(*json.loads(sites)), []).append(row)
+        return found
+
+    def disordered(self, elements: Iterable[str]) -> list[int]:
+        """Rows of the disordered crystals of a chemical system."""
+        return self._mixed.get(frozenset(elements), [])
+
+    def is_disordered(self, rows: Int[np.ndarray, " found"]) -> Bool[np.ndarray, " found"]:
+        """Which of some rows are of disordered crystals."""
+        if "disorder" not in self.table.column_names:
+            return np.zeros(len(rows), dtype=bool)
+        sites = self.table.column("disorder")
+        return np.array([bool(sites[int(row)].as_py()) for row in rows], dtype=bool)
+
+    def sites(self, row: int) -> list[dict[str, float]]:
+        """What shares each site of a disordered crystal: occupancies by element."""
+        return json.loads(self.table.column("disorder")[int(row)].as_py())
 
     def id(self, row: int) -> str:
         """Name of a crystal."""
@@ -163,6 +194,8 @@ def tabulate(crystals: Sequence[KnownCrystal], *, structures: bool) -> KnownCrys
         "n_primitive": pa.array([c.n_primitive for c in ranked], pa.int32()),
         "fingerprint": _pack([c.fingerprint for c in ranked], np.uint8),
     }
+    if any(c.disorder for c in ranked):
+        columns["disorder"] = pa.array([c.disorder for c in ranked], pa.string())
     if structures:
         columns["numbers"] = _pack([c.numbers for c in ranked], np.uint8)
         columns["frac"] = _pack([c.frac for c in ranked], np.float32)

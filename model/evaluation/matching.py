@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from model.crystals import Crystals
+from model.evaluation.disorder import levelled, parent, same_shares
 from model.evaluation.fingerprint import distance, fingerprint
 from model.evaluation.known import KnownCrystals
-from model.shapes import UInt8
+from model.shapes import Float, Int, UInt8
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -65,23 +66,33 @@ def reduce(structure: "Structure") -> "Structure":
 
 @dataclass(frozen=True)
 class Matcher:
-    """pymatgen's StructureMatcher for ordered crystals, with the paper's tolerances."""
+    """pymatgen's StructureMatcher with the paper's tolerances, for ordered crystals or, when asked, disordered ones.
+
+    `disordered` is the published implementation's matcher: where two crystals of one composition do not match as they
+    are, the first is made its disordered parent and compared again, with supercells and subsets. It is not symmetric:
+    compare (generated, known).
+    """
 
     ltol: float = LTOL
     stol: float = STOL
     angle_tol: float = ANGLE_TOL
-    _fitter: list[Any] = field(default_factory=list, repr=False, compare=False)
+    disordered: bool = False
+    _fitters: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def name(self) -> str:
         """What a scorecard calls it."""
+        kind = "ordered and disordered" if self.disordered else "ordered"
         tolerances = f"ltol {self.ltol:g}, stol {self.stol:g}, angle_tol {self.angle_tol:g}"
-        return f"pymatgen StructureMatcher, ordered, {tolerances}"
+        return f"pymatgen StructureMatcher, {kind}, {tolerances}"
 
     def same(self, one: Probe, other: Probe) -> bool:
         """Whether two crystals are the same: exactly the matcher's verdict, reached sooner."""
         if one.formula != other.formula or one.reduced is None or other.reduced is None:
             return False
+        return self._as_they_are(one, other) or (self.disordered and self.same_parent(one.reduced, other.reduced))
+
+    def _as_they_are(self, one: Probe, other: Probe) -> bool:
         if one.n_primitive != other.n_primitive:
             return False
         comparable = len(one.fingerprint) == len(other.fingerprint) > 0
@@ -90,14 +101,37 @@ class Matcher:
         return self.fit(one.reduced, other.reduced)
 
     def fit(self, reduced: "Structure", other: "Structure") -> bool:
-        """The matcher's verdict on two reduced cells."""
-        if not self._fitter:
-            from pymatgen.analysis.structure_matcher import StructureMatcher
-
-            self._fitter.append(StructureMatcher(ltol=self.ltol, stol=self.stol, angle_tol=self.angle_tol))
+        """The matcher's verdict on two reduced cells as they are."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return bool(self._fitter[0].fit(reduced, other, skip_structure_reduction=True))
+            return bool(self._fitter("ordered").fit(reduced, other, skip_structure_reduction=True))
+
+    def same_parent(self, one: "Structure", other: "Structure") -> bool:
+        """Whether the disordered parent of an ordered crystal matches another of the same composition."""
+        mixed = parent(one)
+        return mixed is not None and self._fit_mixed(mixed, other)
+
+    def same_as_disordered(self, one: "Structure", known: "Structure") -> bool:
+        """Whether a crystal matches one that is disordered from the start: its shares, then the matcher's verdict."""
+        return same_shares(one.composition, known.composition) and self._fit_mixed(one, known)
+
+    def _fit_mixed(self, one: "Structure", other: "Structure") -> bool:
+        with warnings.catch_warnings(), suppress(Exception):  # what the matcher cannot compare is not the same
+            warnings.simplefilter("ignore")
+            return bool(self._fitter("mixed").fit(one, other))
+        return False
+
+    def _fitter(self, kind: str) -> Any:
+        if kind not in self._fitters:
+            from pymatgen.analysis.structure_matcher import OrderDisorderElementComparator, StructureMatcher
+
+            mixed = {
+                "attempt_supercell": True, "allow_subset": True, "comparator": OrderDisorderElementComparator(),
+            } if kind == "mixed" else {}  # fmt: skip
+            self._fitters[kind] = StructureMatcher(
+                ltol=self.ltol, stol=self.stol, angle_tol=self.angle_tol, **mixed
+            )
+        return self._fitters[kind]
 
 
 @dataclass
@@ -137,8 +171,20 @@ CLOSE, FAR = 0.03, 0.08
 
 
 def nearest(one: Probe, known: KnownCrystals, matcher: Matcher) -> Nearest | None:
-    """The known crystal that matches, or else the most similar one of the same formula; None without any."""
+    """The known crystal that matches, or else the most similar one of the same formula; None without any.
+
+    With a disordered matcher, disordered crystals of the same elements count too. With an ordered one, a disordered
+    crystal of this composition leaves the question open.
+    """
+    found = _among_ordered(one, known, matcher)
+    if found is not None and found.matches:
+        return found
+    return _among_disordered(one, known, matcher) or found
+
+
+def _among_ordered(one: Probe, known: KnownCrystals, matcher: Matcher) -> Nearest | None:
     rows = known.rows(one.formula)
+    rows = rows[~known.is_disordered(rows)]
     if not len(rows):
         return None
     away = known.distances(one.fingerprint, rows)
@@ -148,13 +194,45 @@ def nearest(one: Probe, known: KnownCrystals, matcher: Matcher) -> Nearest | Non
         alike = known.n_primitive[rows[first]] == one.n_primitive
         verdict = _by_distance(float(away[first])) if alike else False
         return _answer(known, int(rows[first]), float(away[first]), verdict)
+    place = _matching(one, known, matcher, rows, away, order)
+    if place is None:
+        place = int(np.argmin(away))
+        return _answer(known, int(rows[place]), float(away[place]), False)
+    return _answer(known, int(rows[place]), float(away[place]), True)
+
+
+def _matching(
+    one: Probe,
+    known: KnownCrystals,
+    matcher: Matcher,
+    rows: Int[np.ndarray, " found"],
+    away: Float[np.ndarray, " found"],
+    order: Int[np.ndarray, " found"],
+) -> int | None:
+    """Which of some known crystals matches: as they are first, then as a disordered parent where that is asked."""
+    if one.reduced is None:
+        return None
     for place in order:
         if known.n_primitive[rows[place]] != one.n_primitive or (np.isfinite(away[place]) and away[place] > APART):
             break
-        if one.reduced is not None and matcher.fit(one.reduced, _structure(known, int(rows[place]))):
-            return _answer(known, int(rows[place]), float(away[place]), True)
-    closest = int(np.argmin(away))
-    return _answer(known, int(rows[closest]), float(away[closest]), False)
+        if matcher.fit(one.reduced, _structure(known, int(rows[place]))):
+            return int(place)
+    if matcher.disordered:
+        for place in order:
+            if matcher.same_parent(one.reduced, _structure(known, int(rows[place]))):
+                return int(place)
+    return None
+
+
+def _among_disordered(one: Probe, known: KnownCrystals, matcher: Matcher) -> Nearest | None:
+    rows = known.disordered(one.composition)
+    if matcher.disordered and known.has_structures and one.reduced is not None:
+        for row in rows:
+            if matcher.same_as_disordered(one.reduced, _disordered_structure(known, row)):
+                return _answer(known, row, float("nan"), True)
+        return None
+    same = set(known.rows(one.formula).tolist()).intersection(rows)
+    return _answer(known, min(same), float("nan"), None) if same else None
 
 
 def _by_distance(away: float) -> bool | None:
@@ -169,6 +247,14 @@ def _structure(known: KnownCrystals, row: int) -> "Structure":
     return to_structures(known.structure(row))[0]
 
 
+def _disordered_structure(known: KnownCrystals, row: int) -> "Structure":
+    """A known disordered crystal, its sites shared."""
+    from pymatgen.core import Structure
+
+    crystal = known.structure(row)
+    return Structure(crystal.cell[0].double().numpy(), known.sites(row), crystal.frac.double().numpy())
+
+
 def _answer(known: KnownCrystals, row: int, away: float, matches: bool | None) -> Nearest:
     return Nearest(row=row, id=known.id(row), distance=away, matches=matches)
 
@@ -181,3 +267,35 @@ def groups(crystals: Crystals, names: Sequence[str], matcher: Matcher | None = N
         like = earlier.first_like(probe(crystal, name))
         found.setdefault(like or name, []).append(name)
     return list(found.values())
+
+
+def families(probes: Sequence[Probe]) -> list[list[str]]:
+    """Names of crystals in groups that may be ordered cells of one disordered parent, in the order of the first.
+
+    Only crystals of one formula whose fingerprints agree, like elements counted as one, are compared.
+    """
+    matcher = Matcher(disordered=True)
+    kinds: dict[str, list[tuple[Probe, np.ndarray, list[str]]]] = {}
+    for one in probes:
+        kin, level = kinds.setdefault(one.formula, []), _level(one)
+        home = next((
+            names for first, other, names in kin
+            if len(level) == len(other) > 0 and distance(level, other[None])[0] <= APART and matcher.same(one, first)
+        ), None)  # fmt: skip
+        if home is None:
+            kin.append((one, level, [one.id]))
+        else:
+            home.append(one.id)
+    return [names for kin in kinds.values() for _, _, names in kin]
+
+
+def _level(one: Probe) -> UInt8[np.ndarray, " pairs_shell"]:
+    """The fingerprint with like elements counted as one; empty where there is no crystal."""
+    from model.io import from_structures
+
+    if one.reduced is None:
+        return np.zeros(0, dtype=np.uint8)
+    try:
+        return fingerprint(from_structures([levelled(one.reduced)]))
+    except ValueError:  # undecided atoms are no elements
+        return np.zeros(0, dtype=np.uint8)

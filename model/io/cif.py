@@ -75,6 +75,20 @@ def parse_cif(text: str) -> list[Structure]:
     return plain
 
 
+def parse_disordered(text: str) -> Structure:
+    """The first crystal of a CIF text, whose sites several elements may share, without charges.
+
+    Raises UnreadableError.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            found = CifParser(StringIO(text), check_cif=False).parse_structures(primitive=False)[0]
+        except Exception as error:  # pymatgen lets many kinds through on damaged text
+            raise UnreadableError("unreadable CIF", f"not readable as CIF ({first_line(error)}).") from error
+    return Structure(found.lattice, [site.species.element_composition for site in found], found.frac_coords)
+
+
 def _plain(structure: Structure) -> Structure:
     """The same crystal of neutral elements: charges and isotopes would keep equal crystals from matching."""
     return Structure(structure.lattice, numbers_of(structure), structure.frac_coords)

@@ -1,7 +1,8 @@
 """Makes the tables of this folder: python -m model.reference.make DATA, DATA holding the CSV files named below.
 
 The hull, as given, checked and packed; elemental energies of CHGNet, fitted on the training file's crystals alone so
-that the others can test them; fingerprints of all crystals. No structure is kept.
+that the others can test them; fingerprints of all crystals; their coordination and bond lengths, the test file's left
+out so that they can test these. No structure is kept. `--only environments` makes that one table alone.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from tqdm import tqdm
 from model.evaluation import known
 from model.evaluation.build import build, gather
 from model.evaluation.elemental import Fit, fit
+from model.evaluation.environments import SHIPPED, KnownEnvironments
 from model.evaluation.hull import HullTable
 from model.evaluation.reference import ELEMENTS, FORMAT, HULL, MANIFEST
 from model.execution import Progress, processes
@@ -39,7 +41,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--crystals", type=int, default=None, help="fit on so many crystals (default: all of train)")
+    parser.add_argument("--only", choices=["environments"], default=None)
     asked = parser.parse_args()
+    _write_environments([asked.data / name for name in CRYSTALS if name != "test.csv.gz"])
+    if asked.only:
+        return
     hull = HullTable.of(_hull_table(asked.data / FORMATION))
     found = fit_chgnet(asked.data / CRYSTALS[0], asked.crystals)
     with processes(os.cpu_count() or 1) as executor, tqdm(unit=" crystals") as bar:
@@ -69,6 +75,15 @@ def fit_chgnet(file: Path, count: int | None) -> Fit:
     known_energy = np.array([e.formation_energy for e in entries])
     fine = np.isfinite(energy)
     return fit([c for c, ok in zip(compositions, fine, strict=True) if ok], energy[fine], known_energy[fine])
+
+
+def _write_environments(files: list[Path]) -> None:
+    """Coordination and bond lengths in known crystals."""
+    entries = tqdm(gather(files).entries, desc="surroundings")
+    found = KnownEnvironments.of(from_structures([parse_cif(entry.source)[0]]) for entry in entries)
+    draft = HERE / f".{SHIPPED.name}.part"
+    found.table.to_parquet(draft, compression="zstd", compression_level=15, index=False)
+    draft.replace(HERE / SHIPPED.name)
 
 
 def _hull_table(file: Path) -> pd.DataFrame:
