@@ -75,6 +75,7 @@ def test_a_broken_off_labelling_goes_on(dataset):
     record = dataset.folder.with_name(".train.labels.jsonl")
     kept = [json.loads(line) for line in record.read_text().split("\n") if line]
     record.write_text(record.read_text() + '\n{"of": "cut sh')
+    dataset = label(dataset, ["hhi_score"])
     Stand.asked = 0
     made = label(dataset, ["ml_mag_density"], potential=Stand)
     done = sum(len(line["rows"]) for line in kept)

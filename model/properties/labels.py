@@ -110,7 +110,7 @@ def label(
             watch(Progress(stage=name, done=len(values), total=len(dataset) if most is None else most))
         made[name] = np.array([values.get(row, math.nan) for row in range(len(dataset))], dtype=np.float32)
     labelled = with_labels(dataset, made, {name: LABELS[name].says for name in names})
-    record.end()
+    record.end(names)
     return labelled
 
 
@@ -198,9 +198,15 @@ class _Record:
             file.flush()
             os.fsync(file.fileno())
 
-    def end(self) -> None:
-        """All is in the dataset; nothing is left to remember."""
-        self.path.unlink(missing_ok=True)
+    def end(self, names: Sequence[str]) -> None:
+        """These labels are in the dataset now; what was begun of others is kept."""
+        left = [json.dumps(line) for line in self._lines() if line.get("name") not in names]
+        if not left:
+            self.path.unlink(missing_ok=True)
+            return
+        draft = self.path.with_suffix(".part")
+        draft.write_text("\n".join(left), encoding="utf-8")
+        draft.replace(self.path)
 
     def _lines(self) -> Iterator[dict]:
         if not self.path.exists():
