@@ -69,4 +69,4 @@ def test_geometry_stays_in_single_precision_where_a_model_computes_in_bf16(loose
         for name in ("frac", "cell", "logits"):
             ours, exact = getattr(half, name), getattr(full, name)
             assert ours.dtype == torch.float32
-            assert float((ours - exact).norm() / exact.norm()) < 50 * loose
+            assert float((ours - exact).detach().norm() / exact.detach().norm()) < 100 * loose

@@ -189,7 +189,7 @@ class OutputBlock(nn.Module):
     def forward(self, m: Tensor, rbf: Tensor) -> Float[Tensor, " edges"]:
         """F_e of section 3.8: w · (f ⊙ (F_rbf r)), as r · (F_rbfᵀ diag(w) f), which is 16 numbers an edge."""
         gate = (self.dense_rbf_F.weight * self.out_forces.weight.T * self.scale_rbf_F.scale_factor).T.contiguous()
-        return by_rows(lambda m, r: (product(self.seq_forces(m), gate) * r).sum(-1), m, rbf)
+        return by_rows(lambda m, r: (product(self.seq_forces(m), gate) * r).float().sum(-1), m, rbf)
 
 
 class LatticeBlock(nn.Module):
@@ -205,7 +205,7 @@ class LatticeBlock(nn.Module):
     def forward(self, m: Tensor, rbf: Tensor) -> Float[Tensor, " edges"]:
         """φ_e of section 3.8. The second matrix is linear, so it is applied to the 16 radial columns instead."""
         gate = (self.mlp[1].weight.T @ (self.dense_rbf_F.weight * self.out_forces.weight.T)).T.contiguous()
-        return by_rows(lambda m, r: (product(self.mlp[0](m), gate) * r).sum(-1), m, rbf)
+        return by_rows(lambda m, r: (product(self.mlp[0](m), gate) * r).float().sum(-1), m, rbf)
 
 
 class GemNet(nn.Module):
