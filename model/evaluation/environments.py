@@ -69,7 +69,7 @@ def _neighbours(crystal: Crystals) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     cell = np.ascontiguousarray(crystal.cell[0].double().numpy())
     cart = np.ascontiguousarray((crystal.frac.double().numpy() % 1.0) @ cell)
-    volume = abs(np.linalg.det(cell))
+    volume = abs(np.linalg.det(cell)) if np.isfinite(cell).all() else np.nan
     if not np.isfinite(cart).all() or not 1e-3 < volume / len(cart) < 1e6:
         raise ValueError(f"A cell of {volume:.3g} Å³ with {len(cart)} atoms has no surroundings to tell of.")
     radius = 5.0

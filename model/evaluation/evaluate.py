@@ -303,7 +303,8 @@ def tabulate(verdicts: Sequence[Verdict], candidates: Candidates | Crystals) -> 
             table[column] = table[column].astype("boolean")
     if isinstance(candidates, Candidates):
         before = candidates.table.reset_index(drop=True)
-        table = before.drop(columns=[c for c in before.columns if c in table.columns]).join(table)
+        table = table[["id"]].join(before.drop(columns=[c for c in before.columns if c in table.columns])).join(
+            table.drop(columns="id"))  # fmt: skip
     return table
 
 

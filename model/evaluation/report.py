@@ -6,17 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model.evaluation.account import Account, account
 from model.evaluation.evaluate import Evaluation, evaluate
 from model.evaluation.journal import Journal
+from model.evaluation.matching import Matcher
 from model.evaluation.reference import Reference
 from model.evaluation.scorecard import Scorecard
 from model.execution import Watch, processes, silent
 from model.relax.potential import Potential
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from model.io import Reading
 
 TABLE, CARD, RELAXED, CIFS = "candidates.csv", "scorecard.json", "relaxed.extxyz", "cif"
+HULLS = "hulls.csv"  # written where more than one reference was asked
 
 
 def judge_folder(
@@ -25,37 +30,36 @@ def judge_folder(
     *,
     potential: Potential,
     reference: Reference,
+    accounted: Account | None = None,
     relax: bool = True,
     fmax: float = 0.05,
     steps: int = 500,
+    matcher: Matcher | None = None,
+    others: Sequence[Reference] = (),
     workers: int = 1,
     watch: Watch = silent,
 ) -> Scorecard:
     """Judge what was read and keep the verdicts in `out`, which must not exist yet.
 
-    Files that should have been crystals and could not be read count as made and not judged. What is interrupted and
-    started again goes on where it was: crystals that came to rest are kept beside `out` until it is written.
+    `accounted` says which crystals of the reading are judged, and who is missing; without it, whatever could be read is
+    judged, and the rest missing. What is interrupted and started again goes on where it was: crystals that came to rest
+    are kept beside `out` until it is written.
     """
-    crystals = reading.crystals
+    accounted = accounted or account(reading)
+    crystals = accounted.candidates.crystals
     out.parent.mkdir(parents=True, exist_ok=True)
     journal = Journal(
         out.with_name(f".{out.name}.journal"), crystals, potential=potential.name, relax=relax, fmax=fmax, steps=steps
     )
-    lost = {name: reason for name, reason in reading.skipped if _meant_as_crystal(name)}
     with processes(workers) as executor:
         evaluation = evaluate(
-            crystals, potential=potential, reference=reference, ids=reading.ids, relax=relax, fmax=fmax,
-            steps=steps, missing=lost, journal=journal, executor=executor, watch=watch,
+            accounted.candidates, potential=potential, reference=reference, relax=relax, fmax=fmax, steps=steps,
+            made=accounted.made, missing=accounted.missing, constraints=accounted.constraints, matcher=matcher,
+            others=others, journal=journal, executor=executor, watch=watch,
         )  # fmt: skip
     write(evaluation, out, skipped=reading.skipped)
     journal.end()
     return evaluation.scorecard
-
-
-def _meant_as_crystal(name: str) -> bool:
-    """Whether a file that could not be read was one of a crystal, and not a note beside it."""
-    path = Path(name)
-    return path.suffix.lower() in {".cif", ".xyz", ".extxyz", ".vasp", ".poscar"} or "POSCAR" in path.name.upper()
 
 
 def write(evaluation: Evaluation, out: Path, *, skipped: Sequence[tuple[str, str]] = ()) -> None:
@@ -71,6 +75,8 @@ def write(evaluation: Evaluation, out: Path, *, skipped: Sequence[tuple[str, str
     table.to_csv(draft / TABLE, index=False)
     card = evaluation.scorecard.to_json() | {"skipped": [list(one) for one in skipped]}
     (draft / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if evaluation.others:
+        _others(evaluation).to_csv(draft / HULLS, index=False)
     relaxation = evaluation.relaxation
     infos = [
         {"id": str(name), "total_energy": float(energy), "converged": bool(converged)}
@@ -80,6 +86,13 @@ def write(evaluation: Evaluation, out: Path, *, skipped: Sequence[tuple[str, str
     for name, structure in zip(table["id"], to_structures(relaxation.crystals), strict=True):
         write_cif(draft / CIFS / f"{_file_name(str(name))}.cif", structure)
     draft.rename(out)
+
+
+def _others(evaluation: Evaluation) -> "pd.DataFrame":
+    """Energies above each further hull, in eV/atom, a column a reference."""
+    import pandas as pd
+
+    return pd.DataFrame({"id": evaluation.candidates.table["id"], **evaluation.others})
 
 
 def _file_name(name: str) -> str:

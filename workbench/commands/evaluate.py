@@ -12,12 +12,22 @@ if TYPE_CHECKING:
     from model.relax.potential import Potential
 
 ENERGY_MODELS = ("chgnet", "mattersim")
+MATCHERS = ("ordered", "disordered")
 
 
 def evaluate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Crystals: crystals.extxyz, or else CIFs and more.")],
     out: Annotated[Path | None, typer.Option(help="Where verdicts go; default DIR-evaluated. Must not exist.")] = None,
     reference: Annotated[Path | None, typer.Option(help="A reference of your own instead of the shipped one.")] = None,
+    also: Annotated[list[Path] | None, typer.Option(help="A further reference to tell the hull of; repeat it.")] = None,
+    matcher: Annotated[str, typer.Option(help=f"Same crystal or not: {' or '.join(MATCHERS)}.")] = "ordered",
+    made: Annotated[int | None, typer.Option(min=0, help="How many were generated, where no run.json says it.")] = None,
+    missing: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=REASON", help="One that was made and is not here; repeat it.")
+    ] = None,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Count those that run.json promises and that are not there as missing.")
+    ] = False,
     relax: Annotated[bool, typer.Option(help="Relax atoms and cell, or judge the geometries as they are.")] = True,
     energy_model: Annotated[str, typer.Option(help=f"One of: {', '.join(ENERGY_MODELS)}.")] = "chgnet",
     fmax: Annotated[float, typer.Option(min=1e-6, help="Largest force left when relaxed, eV/Å.")] = 0.05,
@@ -25,9 +35,13 @@ def evaluate(
     workers: Annotated[int, typer.Option(min=1, help="Processes that relax side by side.")] = 1,
 ) -> None:
     """Judge the crystals of a folder: energy above hull, stable, unique, novel, RMSD, with a reason for each no."""
+    from model.evaluation.account import account
+    from model.evaluation.matching import Matcher
     from model.evaluation.report import judge_folder
     from model.io import read_crystals
 
+    if matcher not in MATCHERS:
+        raise fail(f"There is no matcher {matcher}; choose {' or '.join(MATCHERS)}.")
     whole = folder.resolve()
     out = out or (Path(f"{whole.stem}-evaluated") if whole.is_file() else whole.with_name(f"{whole.name}-evaluated"))
     if out.exists():
@@ -41,11 +55,15 @@ def evaluate(
     if not len(reading):
         raise fail(f"Nothing in {folder} can be judged: {len(reading.skipped)} files, none a readable crystal.")
     try:
+        accounted = account(reading, folder, made=made, missing=_named(missing or []), unfinished=unfinished)
+        for name, reason in list(accounted.missing.items())[:20]:
+            typer.echo(f"Missing: {name}: {reason}", err=True)
         known, potential = _reference(reference), _potential(energy_model)
         with bar() as watch:
             card = judge_folder(
-                reading, out, potential=potential, reference=known, relax=relax, fmax=fmax, steps=steps,
-                workers=workers, watch=watch,
+                reading, out, potential=potential, reference=known, accounted=accounted, relax=relax, fmax=fmax,
+                steps=steps, matcher=Matcher(disordered=matcher == "disordered"),
+                others=[_reference(one) for one in also or []], workers=workers, watch=watch,
             )  # fmt: skip
     except KeyboardInterrupt:
         raise fail("Stopped. What has come to rest is kept: the same command goes on from there.", code=130) from None
@@ -53,6 +71,14 @@ def evaluate(
         raise fail(str(error)) from error
     typer.echo(str(card))
     typer.echo(f"\nVerdicts are in {out}: candidates.csv, scorecard.json, relaxed.extxyz, cif/.")
+
+
+def _named(missing: list[str]) -> dict[str, str]:
+    """Names of missing crystals with their reasons."""
+    parted = [one.partition("=") for one in missing]
+    if bare := [name for name, _, reason in parted if not (name and reason)]:
+        raise ValueError(f"A missing crystal is written NAME=REASON; found {bare[0]!r} without a reason.")
+    return {name: reason for name, _, reason in parted}
 
 
 def _reference(folder: Path | None) -> "Reference":
