@@ -2,7 +2,7 @@
 
 import typer
 
-from workbench.commands import data, evaluate, generate, models, open_bench, reference, train
+from workbench.commands import data, evaluate, generate, models, open_bench, propose, reference, train
 
 app = typer.Typer(
     name="workbench",
@@ -17,6 +17,7 @@ app.add_typer(models.app, name="model", help="List, show, convert models; teach 
 app.command("train")(train.train)
 app.command("finetune")(train.finetune)
 app.command("generate")(generate.generate)
+app.add_typer(propose.app, name="propose", help="Crystals by other ways: random search, substitution, screening.")
 app.command("evaluate")(evaluate.evaluate)
 app.command("open")(open_bench.open_bench)
 

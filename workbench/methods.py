@@ -69,11 +69,75 @@ class Way:
         return self.make(told)
 
 
+def _random_search(told: Mapping[str, str]) -> "Proposer":
+    from model.baselines.habits import Habits
+    from model.baselines.random_search import RandomSearch
+
+    if "relaxed" not in told:
+        return RandomSearch()
+    from model.io import read_crystals
+
+    first = read_crystals(told["relaxed"])
+    return RandomSearch(habits=Habits.shipped().retuned(first.crystals, f"{len(first)} relaxed crystals"))
+
+
+def _substitution(told: Mapping[str, str]) -> "Proposer":
+    from model.baselines.substitution import Substitution, of_reference
+
+    if "reference" not in told:
+        return Substitution()
+    from model.evaluation.reference import Reference
+
+    known = Reference.load(told["reference"])
+    return Substitution(prototypes=of_reference(known), source=known.name)
+
+
+def _screening(told: Mapping[str, str]) -> "Proposer":
+    from model.baselines.screening import Screening
+
+    return Screening.of(told["data"], [folder.strip() for folder in told["readouts"].split(",")])
+
+
 WAYS: Mapping[str, Way] = MappingProxyType({
     way.name: way
     for way in (
-        Way(name=DIFFUSION, label="Diffusion model", about="The chosen model denoises crystals.", targets=True,
-            space_group=True),
+        Way(
+            name=DIFFUSION, label="Diffusion model", about="The chosen model denoises crystals.", targets=True,
+            space_group=True,
+        ),
+        Way(
+            name="random-search", label="Random search", space_group=True, make=_random_search,
+            about="Random crystals of few symmetry operations, at volumes and distances known from others.",
+            settings=(
+                Setting(
+                    name="relaxed", label="relaxed crystals of a first round",
+                    about="A folder or file; volumes and distances are tuned by it.",
+                ),
+            ),
+        ),
+        Way(
+            name="substitution", label="Substitution", make=_substitution,
+            about="Known prototypes with their elements exchanged, each once.",
+            settings=(
+                Setting(
+                    name="reference", label="a reference with structures",
+                    about="A folder; its crystals are the prototypes instead of AFLOW's.",
+                ),
+            ),
+        ),
+        Way(
+            name="screening", label="Screening", targets=True, space_group=True, make=_screening,
+            about="Known crystals without a label, ranked by what a readout predicts of them.",
+            settings=(
+                Setting(
+                    name="data", label="prepared crystals", needed=True, about="A folder of workbench data prepare."
+                ),
+                Setting(
+                    name="readouts", label="a taught readout", needed=True,
+                    about="A folder of workbench model teach; several with commas between.",
+                ),
+            ),
+        ),
     )
 })  # fmt: skip
 
@@ -89,7 +153,7 @@ def begin(
     """
     from model.record import candidates_of
 
-    way = way or getattr(state, "method", DIFFUSION)
+    way = way or state.method
     if way not in WAYS:
         raise ValueError(f"There is no way of proposing {way!r}; choose among {', '.join(WAYS)}.")
     propose = _by_model(state) if way == DIFFUSION else _by_proposer(WAYS[way], told)

@@ -41,6 +41,10 @@ class Proposer(Protocol):
         """Raise ConstraintError where these constraints cannot be followed."""
         ...
 
+    def origins(self, constraints: Constraints) -> list[str]:
+        """What each crystal of a run was made from, in a few words; empty where there is nothing to say."""
+        ...
+
     def __call__(
         self, constraints: Constraints, *, done: Collection[int] = (), batch_size: int = 16, watch: Watch = silent
     ) -> Crystals:
