@@ -400,3 +400,42 @@ def test_the_bench_stands_beside_a_kept_session(session, tmp_path, crystals):
     panel._close(None)
     assert (state.other, panel.layout.display) == (None, "none")
     sessions.keeper.close()
+
+
+def test_what_the_figures_show_comes_back_and_their_code_draws_it(tmp_path, crystals):
+    from workbench.widgets.candidates import CandidatesPanel
+    from workbench.widgets.distributions import DistributionsPanel
+    from workbench.widgets.hull import HullPanel
+    from workbench.widgets.structures import StructurePanel
+
+    def panels(state):
+        return CandidatesPanel(state), DistributionsPanel(state), StructurePanel(state), HullPanel(state)
+
+    state, generate, sessions = bench(tmp_path, crystals)
+    table, plots, structure, hull = panels(state)
+    plots._code(None)
+    assert "Nothing is kept yet" in plots.notice.sentence
+    state.constraints = Constraints(chemical_system="Na-Cl", count=4)
+    generate.start.click()
+    assert state.worker.wait(20)
+    until(lambda: state.session[0])
+    table.table.sort, table.table.filters = ["volume", True], {"n_atoms": ">1"}
+    plots.quantity.value, plots.against.value = "density", "energy_above_hull"
+    structure.size.value, structure.shown["bonds"].value = 3, False
+    system = hull.system.value
+    sessions.keeper.close()
+    for panel in (plots, hull):
+        panel._code(None)
+        names = {}
+        exec(compile(panel.code.text.rpartition("\n")[0] + "\nfigure = " + panel.code.text.rpartition("\n")[2], "cell", "exec"), names)
+        assert len(names["figure"].data)
+    assert "distributions.pair(session.candidates, 'density', 'energy_above_hull')" in plots.code.text
+
+    later = State()
+    again = SessionsPanel(later, tmp_path / "sessions")
+    table, plots, structure, hull = panels(later)
+    again.open.click()
+    assert (table.table.sort, table.table.filters) == (["volume", True], {"n_atoms": ">1"})
+    assert (plots.quantity.value, plots.against.value) == ("density", "energy_above_hull")
+    assert (structure.size.value, structure.shown["bonds"].value, hull.system.value) == (3, False, system)
+    again.keeper.close()

@@ -27,6 +27,7 @@ class Line:
     about: str
     first: str
     second: str
+    outcome: bool = False
 
     @property
     def differs(self) -> bool:
@@ -37,16 +38,19 @@ class Line:
 def lines(first: Session, second: Session) -> list[Line]:
     """What was asked, line by line, and what came out, with 95 % Wilson intervals."""
     both = (first, second)
-    out = [Line("Made", *(one.created.replace("T", " ")[:16] or "unknown" for one in both))]
+    out = [Line("Crystals, judged", *(f"{len(one.candidates)}, {one.judged}" for one in both), outcome=True)]
+    out += [Line(label, *(rate(one, name) for one in both), outcome=True) for name, label in RATES]
+    out += [
+        Line(f"Median {style.title(name)[:1].lower()}{style.title(name)[1:]}", *(median(one, name) for one in both),
+             outcome=True)
+        for name in MEDIANS
+    ]  # fmt: skip
+    out.append(Line("Space group P1", *(_plain_groups(one) for one in both), outcome=True))
+    out.append(Line("Made", *(one.created.replace("T", " ")[:16] or "just now" for one in both)))
     out.append(Line("By", *(_maker(one) for one in both)))
     out += [Line(name, a, b) for (name, a), (_, b) in zip(*(_asked(one.constraints) for one in both), strict=True)]
     out.append(Line("Steps", *(str(one.steps or "·") for one in both)))
     out.append(Line("Reference", *(one.reference or "none" for one in both)))
-    out.append(Line("Crystals, judged", *(f"{len(one.candidates)}, {one.judged}" for one in both)))
-    out += [Line(label, *(rate(one, name) for one in both)) for name, label in RATES]
-    out += [Line(f"Median {style.title(name)[:1].lower()}{style.title(name)[1:]}", *(median(one, name) for one in both))
-            for name in MEDIANS]  # fmt: skip
-    out.append(Line("Space group P1", *(_plain_groups(one) for one in both)))
     return out
 
 

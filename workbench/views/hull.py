@@ -144,53 +144,51 @@ def _binary(pd: "PhaseDiagram", candidates: Candidates, at: np.ndarray, elements
 
     points, formulas, energies = _stable(pd, elements)
     along = np.argsort(points[:, 1])
-    second = elements[1]
-    traces: list[Any] = [
-        go.Scatter(
-            x=points[along, 1],
-            y=energies[along],
-            mode="lines",
-            line={"color": style.DIM, "width": 1.5},
-            hoverinfo="skip",
-            showlegend=False,
-        ),
-        go.Scatter(
-            x=points[:, 1],
-            y=energies,
-            mode="markers+text",
-            text=_labels(formulas, np.column_stack([points[:, 1], energies / (np.abs(energies).max() or 1.0)])),
-            textposition="bottom center",
-            name="known, on the hull",
-            cliponaxis=False,
-            marker={"color": style.GROUND, "size": 8, "line": {"color": style.INK, "width": 1.5}},
-            hovertext=formulas,
-            hovertemplate="%{hovertext}<br>%{y:.3f} eV/atom<extra></extra>",
-        ),
+    x, y = points[along, 1], energies[along]
+    labels = _labels(formulas, np.column_stack([points[:, 1], energies / (np.abs(energies).max() or 1.0)]))
+    traces = [
+        go.Scatter(x=x, y=y, line={"color": style.DIM, "width": 1.5}, **_TIE_LINES),
+        _known(go.Scatter, [points[:, 1], energies], formulas, energies, labels, "bottom center"),
     ]
     if len(at):
         part = candidates.table.iloc[at]
+        where = fractions(list(part["formula"]), elements)[:, 1]
         above = part["energy_above_hull"].to_numpy(dtype=float)
-        x = fractions(list(part["formula"]), elements)[:, 1]
-        y = np.interp(x, points[along, 1], energies[along]) + above
-        ids = part["id"].to_numpy()
-        traces.append(
-            go.Scatter(
-                x=x,
-                y=y,
-                mode="markers",
-                name="candidates",
-                customdata=ids,
-                text=_words(candidates, at),
-                marker=_marker(above, ids, selected),
-                hovertemplate="%{text}<extra></extra>",
-            )
-        )
+        traces.append(_made(go.Scatter, [where, np.interp(where, x, y) + above], candidates, at, selected))
     return style.figure(
         traces,
-        xaxis=style.axis(f"Fraction of {second}", range=[-0.04, 1.04]),
+        xaxis=style.axis(f"Fraction of {elements[1]}", range=[-0.04, 1.04]),
         yaxis=style.axis("Formation energy (eV/atom)"),
         showlegend=False,
         uirevision="-".join(elements),
+    )
+
+
+_TIE_LINES = {"mode": "lines", "hoverinfo": "skip", "showlegend": False}
+
+
+def _known(
+    trace: Any, spots: Sequence[np.ndarray], formulas: list[str], energies: np.ndarray, labels: list[str], place: Any
+) -> Any:
+    """The phases on the hull, as rings with their formulas beside them."""
+    flat = len(spots) == 2
+    return trace(
+        **dict(zip("xyz", spots, strict=False)), mode="markers+text", text=labels, textposition=place,
+        **({"cliponaxis": False} if flat else {}), name="known, on the hull",
+        marker={"color": style.GROUND, "size": 8 if flat else 5, "line": {"color": style.INK, "width": 1.5}},
+        hovertext=[f"{f}<br>on the hull, {e:.3f} eV/atom" for f, e in zip(formulas, energies, strict=True)],
+        hoverinfo="text",
+    )
+
+
+def _made(trace: Any, spots: Sequence[np.ndarray], candidates: Candidates, at: np.ndarray, selected: str) -> Any:
+    """The candidates, coloured by energy above hull; a click on one tells its id."""
+    part = candidates.table.iloc[at]
+    ids, above = part["id"].to_numpy(), part["energy_above_hull"].to_numpy(dtype=float)
+    return trace(
+        **dict(zip("xyz", spots, strict=False)), mode="markers", name="candidates", customdata=ids,
+        text=_words(candidates, at), marker=_marker(above, ids, selected, 9 if len(spots) == 2 else 6),
+        hovertemplate="%{text}<extra></extra>",
     )
 
 
@@ -201,18 +199,30 @@ def _lines(edges: list[tuple[np.ndarray, np.ndarray]], corners: np.ndarray) -> l
     return list(np.array(rows).T) if rows else [np.zeros(0)] * corners.shape[1]
 
 
-def _labels(formulas: list[str], spots: np.ndarray, apart: float = 0.075) -> list[str]:
-    """Labels that do not lie on each other: elements first, then simple formulas; the others speak when pointed at."""
+def _labels(formulas: list[str], spots: np.ndarray, places: Sequence[str] = ()) -> list[str]:
+    """Labels that lie neither on each other nor on the elements: elements first, then simple formulas.
+
+    The others speak when they are pointed at. `places` says on which side of its spot each label stands.
+    """
     from pymatgen.core import Composition
 
-    order = sorted(
-        range(len(formulas)), key=lambda i: Composition(formulas[i]).num_atoms * (len(Composition(formulas[i])) > 1)
-    )
-    shown: list[int] = []
-    for i in order:
-        if all(np.linalg.norm((spots[i] - spots[j]) / [1.6, 1.0, 1.0][: len(spots[i])]) > apart for j in shown):
-            shown.append(i)
+    sizes = [Composition(f).num_atoms * (len(Composition(f)) > 1) for f in formulas]
+    shown: dict[int, np.ndarray] = {}
+    for i in sorted(range(len(formulas)), key=lambda i: sizes[i]):
+        box = _box(spots[i], formulas[i], places[i] if len(places) else "bottom center")
+        if not any((box[0] < other[1]).all() and (other[0] < box[1]).all() for other in shown.values()):
+            shown[i] = box
     return [_words_of(formula) if i in shown else "" for i, formula in enumerate(formulas)]
+
+
+def _box(spot: np.ndarray, formula: str, place: str) -> np.ndarray:
+    """Where a label lies, lowest and highest corner, in the units of a triangle of side 1 about 300 pixels wide."""
+    wide, high, off = 0.03 * len(formula), 0.07, 0.02
+    x, y = spot[0], spot[1] if len(spot) > 1 else 0.0
+    low_x = x - off - wide if "left" in place else x + off if "right" in place else x - wide / 2
+    low_y = y + off if "top" in place else y - off - high if "bottom" in place else y - high / 2
+    box = np.array([[low_x, low_y], [low_x + wide, low_y + high]])
+    return np.column_stack([box, [spot[2] - off, spot[2] + off]]) if len(spot) > 2 else box
 
 
 def _beside(spot: np.ndarray) -> str:
@@ -233,51 +243,36 @@ def _words_of(formula: str) -> str:
     return re.sub(r"(\d+)", r"<sub>\1</sub>", formula)
 
 
+def _corners(
+    pd: "PhaseDiagram", candidates: Candidates, at: np.ndarray, elements: list[str], selected: str
+) -> "list[Any]":
+    """Tie lines, known phases and candidates in a triangle or a tetrahedron of elements."""
+    import plotly.graph_objects as go
+
+    corners = CORNERS[len(elements)]
+    flat = corners.shape[1] == 2
+    trace = go.Scatter if flat else go.Scatter3d
+    points, formulas, energies = _stable(pd, elements)
+    spots = points @ corners
+    place = [_beside(spot) for spot in spots] if flat else "top center"
+    labels = _labels(formulas, spots, place if flat else ())
+    ties = dict(zip("xyz", _lines(_edges(pd, elements), corners), strict=False))
+    traces = [
+        trace(**ties, line={"color": style.DIM, "width": 1.1 if flat else 2}, opacity=1 if flat else 0.5, **_TIE_LINES),
+        _known(trace, list(spots.T), formulas, energies, labels, place),
+    ]
+    if len(at):
+        where = fractions(list(candidates.table["formula"].iloc[at]), elements) @ corners
+        traces.append(_made(trace, list(where.T), candidates, at, selected))
+    return traces
+
+
 def _ternary(
     pd: "PhaseDiagram", candidates: Candidates, at: np.ndarray, elements: list[str], selected: str
 ) -> "Figure":
-    import plotly.graph_objects as go
-
-    corners = CORNERS[3]
-    points, formulas, energies = _stable(pd, elements)
-    xy = points @ corners
-    x, y = _lines(_edges(pd, elements), corners)
-    place = [_beside(spot) for spot in xy]
-    traces: list[Any] = [
-        go.Scatter(x=x, y=y, mode="lines", line={"color": style.DIM, "width": 1.1}, hoverinfo="skip", showlegend=False),
-        go.Scatter(
-            x=xy[:, 0],
-            y=xy[:, 1],
-            mode="markers+text",
-            text=_labels(formulas, xy),
-            textposition=place,
-            cliponaxis=False,
-            marker={"color": style.GROUND, "size": 8, "line": {"color": style.INK, "width": 1.5}},
-            hovertext=[f"{f}<br>on the hull, {e:.3f} eV/atom" for f, e in zip(formulas, energies, strict=True)],
-            hoverinfo="text",
-            name="known, on the hull",
-        ),
-    ]
-    if len(at):
-        part = candidates.table.iloc[at]
-        place_ = fractions(list(part["formula"]), elements) @ corners
-        ids, above = part["id"].to_numpy(), part["energy_above_hull"].to_numpy(dtype=float)
-        traces.append(
-            go.Scatter(
-                x=place_[:, 0],
-                y=place_[:, 1],
-                mode="markers",
-                name="candidates",
-                customdata=ids,
-                text=_words(candidates, at),
-                marker=_marker(above, ids, selected),
-                hovertemplate="%{text}<extra></extra>",
-            )
-        )
-    hidden = {"visible": False, "range": [-0.12, 1.12]}
     return style.figure(
-        traces,
-        xaxis=hidden,
+        _corners(pd, candidates, at, elements, selected),
+        xaxis={"visible": False, "range": [-0.12, 1.12]},
         yaxis={"visible": False, "range": [-0.12, 0.98], "scaleanchor": "x"},
         showlegend=False,
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
@@ -288,55 +283,9 @@ def _ternary(
 def _quaternary(
     pd: "PhaseDiagram", candidates: Candidates, at: np.ndarray, elements: list[str], selected: str
 ) -> "Figure":
-    import plotly.graph_objects as go
-
-    corners = CORNERS[4]
-    points, formulas, energies = _stable(pd, elements)
-    xyz = points @ corners
-    x, y, z = _lines(_edges(pd, elements), corners)
-    traces: list[Any] = [
-        go.Scatter3d(
-            x=x,
-            y=y,
-            z=z,
-            mode="lines",
-            line={"color": style.DIM, "width": 2},
-            opacity=0.5,
-            hoverinfo="skip",
-            showlegend=False,
-        ),
-        go.Scatter3d(
-            x=xyz[:, 0],
-            y=xyz[:, 1],
-            z=xyz[:, 2],
-            mode="markers+text",
-            text=_labels(formulas, xyz),
-            marker={"color": style.GROUND, "size": 5, "line": {"color": style.INK, "width": 2}},
-            hovertext=[f"{f}<br>on the hull, {e:.3f} eV/atom" for f, e in zip(formulas, energies, strict=True)],
-            hoverinfo="text",
-            name="known, on the hull",
-        ),
-    ]
-    if len(at):
-        part = candidates.table.iloc[at]
-        place = fractions(list(part["formula"]), elements) @ corners
-        ids, above = part["id"].to_numpy(), part["energy_above_hull"].to_numpy(dtype=float)
-        traces.append(
-            go.Scatter3d(
-                x=place[:, 0],
-                y=place[:, 1],
-                z=place[:, 2],
-                mode="markers",
-                name="candidates",
-                customdata=ids,
-                text=_words(candidates, at),
-                marker=_marker(above, ids, selected, size=6),
-                hovertemplate="%{text}<extra></extra>",
-            )
-        )
     hidden = {"visible": False}
     return style.figure(
-        traces,
+        _corners(pd, candidates, at, elements, selected),
         scene={"xaxis": hidden, "yaxis": hidden, "zaxis": hidden, "aspectmode": "data"},
         showlegend=False,
         margin={"l": 0, "r": 0, "t": 0, "b": 0},

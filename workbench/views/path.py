@@ -95,12 +95,13 @@ def figure(found: Course) -> "Figure":
             )
         )
         layout[f"yaxis{suffix}"] = style.axis(
-            domain=[low + 0.02, high - 0.04], nticks=2, showgrid=False, automargin=False, anchor="x", ticks="",
-            rangemode="tozero", tickfont={"size": 10, "color": style.DIM}, zeroline=False,
+            domain=[low + 0.03, high - 0.03], nticks=2, showticklabels=symbols is None, showgrid=False,
+            automargin=False, anchor="x", ticks="", rangemode="tozero", zeroline=False,
+            tickfont={"size": 10, "color": style.DIM},
         )
         notes.append({
-            "text": name, "x": 1, "y": high - 0.04, "xref": "paper", "yref": "paper", "xanchor": "right",
-            "yanchor": "top", "showarrow": False, "font": {"size": 10.5, "color": colour},
+            "text": name, "x": 1, "y": (high + low) / 2 - 0.01, "xref": "paper", "yref": "paper", "xanchor": "left",
+            "yanchor": "middle", "showarrow": False, "font": {"size": 10.5, "color": colour}, "xshift": 4,
         })
         high = low
     return style.figure(
@@ -109,6 +110,6 @@ def figure(found: Course) -> "Figure":
         xaxis=style.axis("", anchor=f"y{len(rows)}", tickfont={"size": 10, "color": style.DIM}, showgrid=False),
         annotations=notes,
         showlegend=False,
-        margin={"l": 34, "r": 8, "t": 2, "b": 18},
+        margin={"l": 30, "r": 62, "t": 2, "b": 18},
         hovermode="x",
     )

@@ -68,6 +68,8 @@ class CandidatesPanel(Panel):
             ],
             [self.card, self.files],
         )
+        self.remember("sort", self.table, "sort")
+        self.remember("filters", self.table, "filters")
         self.table.observe(lambda _: self.refresh(), ["sort", "filters"])
         self.table.observe(lambda _: self._send_page(), "window")
         self.table.observe(self._selected, "selected")

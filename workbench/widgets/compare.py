@@ -6,7 +6,7 @@ from typing import Any
 import ipywidgets as W
 
 from workbench.keeping import session_of
-from workbench.sessions.session import Session, now
+from workbench.sessions.session import Session
 from workbench.state import State
 from workbench.views import compare, style
 from workbench.widgets.base import Plot
@@ -42,7 +42,7 @@ class ComparePanel(Panel):
     def here(self) -> Session:
         """What is on the bench now, as a session."""
         folder = self.state.session[0].rstrip("/").split("/")[-1]
-        return session_of(self.state, folder or "on the bench", now())
+        return session_of(self.state, folder or "on the bench", "")
 
     def _forget(self) -> None:
         self._same = None
@@ -73,12 +73,15 @@ class ComparePanel(Panel):
         lines = compare.lines(here, other)
         if self._same is not None:
             said = f"{self._same} of {len(here.candidates)}"
-            lines.append(compare.Line("Crystals that match one of the other", said, ""))
+            lines.insert(1, compare.Line("Crystals that match one of the other", said, "", outcome=True))
         rows = "".join(
             f'<tr class="{"differs" if line.differs else ""}"><th scope="row">{escape(line.about)}</th>'
             f"<td>{escape(line.first)}</td><td>{escape(line.second)}</td></tr>"
             for line in lines
+            if line.outcome or line.differs
         )
+        alike = [f"{line.about} {line.first}" for line in lines if not (line.outcome or line.differs)]
+        rows += f'<tr><th scope="row">Asked of both</th><td colspan="2">{escape("; ".join(alike))}</td></tr>'
         head = f"<tr><td></td><th scope='col'>{escape(here.name)}</th><th scope='col'>{escape(other.name)}</th></tr>"
         return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
 

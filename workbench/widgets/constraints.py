@@ -67,7 +67,7 @@ class ConstraintsPanel(Panel):
         self.guidance.observe(lambda change: setattr(self.targets, "strength", change["new"]), "value")
         self.crystal_system.observe(lambda _: self._offer_groups(), "value")
         self.state.watch(self._show_model, "model", "method")
-        self.state.observe(lambda change: self._fill(change["new"]), "constraints")
+        self.state.observe(lambda _: self._fill(self.state.constraints), ["constraints", "steps"])
         if load:
             self._offer_models()
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import ipywidgets as W
 
 from workbench.state import State
-from workbench.views import distributions, style
-from workbench.widgets.base import Plot
-from workbench.widgets.panel import Panel, guarded, offer
+from workbench.views import code, distributions, style
+from workbench.widgets.base import Code, Plot
+from workbench.widgets.panel import Panel, button, guarded, offer
 from workbench.widgets.periodic_table import cells
 
 if TYPE_CHECKING:
@@ -28,15 +28,19 @@ class DistributionsPanel(Panel):
         self.plot = Plot(inks=style.INKS, label="Distribution")
         self.quantity = W.Dropdown(
             options=[("Energy above hull", "energy_above_hull")],
-            layout=W.Layout(width="172px"),
+            layout=W.Layout(width="150px"),
             tooltip="Quantity along the x axis",
         )
         self.against = W.Dropdown(
             options=[("as density", "")],
-            layout=W.Layout(width="136px"),
+            layout=W.Layout(width="118px"),
             tooltip="What it is drawn against: its density, or a second quantity with the Pareto front",
         )
-        self.lay_out([self.plot], [self.quantity, self.against])
+        self.code = Code(label="Python that draws this figure")
+        tell = button("Code", "Show the Python that draws this figure", self._code)
+        self.lay_out([self.plot], [self.quantity, self.against, tell], [self.code])
+        self.remember("quantity", self.quantity)
+        self.remember("against", self.against)
         self.plot.observe(self._brush, "brushed")
         self.plot.observe(self._select, "clicked")
         for choice in (self.quantity, self.against):
@@ -81,6 +85,25 @@ class DistributionsPanel(Panel):
             selected=state.selection,
             brush=state.narrowed.get(column),
         )
+
+    @guarded
+    def _code(self, _button: object) -> None:
+        """What the figure shows, as calls of the views on the kept session."""
+        x, y = self.quantity.value, self.against.value
+        taught = f"load({self.state.model_name!r}).statistics.labels.get({x!r})"
+        imports, call = "", f"distributions.distribution(session.candidates, {x!r}, taught={taught}, "
+        call += f"target=session.constraints.targets.get({x!r}), brush=session.narrowed.get({x!r}))"
+        if x == ELEMENTS:
+            imports = "\nfrom workbench.widgets.periodic_table import cells"
+            call = "distributions.elements(session.candidates, cells())"
+        elif x == GROUPS:
+            call = "distributions.space_groups(session.candidates)"
+        elif y and y != x:
+            call = f"distributions.pair(session.candidates, {x!r}, {y!r})"
+        else:
+            imports = "\nfrom workbench.wearing import load"
+        view = f"from workbench.views import distributions{imports}"
+        self.show_code(self.code, code.picture(self.kept_in(), view, call))
 
     @guarded
     def _brush(self, change: dict) -> None:

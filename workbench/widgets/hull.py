@@ -5,10 +5,10 @@ from typing import Any
 import ipywidgets as W
 
 from workbench.state import State
-from workbench.views import style
+from workbench.views import code, style
 from workbench.views.hull import hull, known_phases
-from workbench.widgets.base import Plot
-from workbench.widgets.panel import Panel, guarded, offer
+from workbench.widgets.base import Code, Plot
+from workbench.widgets.panel import Panel, button, guarded, offer
 
 NONE = [("no system", "")]
 WELL_COVERED = 6  # known phases beside the elements, below which a system's hull says little
@@ -24,7 +24,10 @@ class HullPanel(Panel):
         self.add_class("mgb-flush")
         self.plot = Plot(inks=style.INKS, label="Phase diagram with candidates")
         self.system = W.Dropdown(options=NONE, layout=W.Layout(width="130px"), tooltip="Chemical system of the diagram")
-        self.lay_out([self.plot], [self.system])
+        self.code = Code(label="Python that draws this figure")
+        tell = button("Code", "Show the Python that draws this figure", self._code)
+        self.lay_out([self.plot], [self.system, tell], [self.code])
+        self.remember("system", self.system)
         self.plot.observe(self._select, "clicked")
         self.system.observe(lambda _: self.draw(), "value")
         self.state.watch(self._systems, "constraints", "candidates", "reference")
@@ -60,6 +63,14 @@ class HullPanel(Panel):
                 else f", {len(phases)} known phases"
             )
             self._hang(hull(self.state.candidates, phases, elements, self.state.selection), self.system.value + few)
+
+    @guarded
+    def _code(self, _button: Any) -> None:
+        elements = self.system.value.split("-") if self.system.value else []
+        view = "from model.evaluation.reference import Reference\nfrom workbench.views.hull import hull, known_phases"
+        call = f"elements = {elements!r}\nphases = known_phases(Reference.shipped(), elements)\n"
+        call += "hull(session.candidates, phases, elements)"
+        self.show_code(self.code, code.picture(self.kept_in(), view, call))
 
     def _hang(self, figure: Any, aside: str) -> None:
         self.set_aside(aside)

@@ -151,7 +151,17 @@ class ModelPicker(W.VBox):
         there = [one for one in wearing.listed() if one.base == sits_on and one.properties]
         base = wearing.base_named(sits_on) if there else ""
         worn = wearing.parts(name)
-        self.worn.children = [self._adapter(one, base, one.name in worn) for one in there] if base else []
+        with self.state.lock:
+            if self.model.value.strip() != name:  # what was clicked since is loaded next
+                return
+            shown = [one.adapter for one in self.worn.children]
+            if not base:
+                self.worn.children = []
+            elif shown != [one.name for one in there]:
+                self.worn.children = [self._adapter(one, base, one.name in worn) for one in there]
+            else:
+                for one in self.worn.children:
+                    one.value = one.adapter in worn
         self.worn.layout.display = "" if self.worn.children and self.state.method == DIFFUSION else "none"
 
     def _adapter(self, one: wearing.Listed, base: str, on: bool) -> W.ToggleButton:

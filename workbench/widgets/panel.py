@@ -1,5 +1,6 @@
 """Panel: a title, a body, and the Notice line where what went wrong is said."""
 
+import contextlib
 import functools
 import threading
 import traceback
@@ -8,9 +9,10 @@ from html import escape
 from typing import Any
 
 import ipywidgets as W
+from traitlets import TraitError
 
 from workbench.state import State
-from workbench.widgets.base import Notice
+from workbench.widgets.base import Code, Notice
 
 
 class Panel(W.VBox):
@@ -47,6 +49,35 @@ class Panel(W.VBox):
         """Put a sentence on the notice line; an empty one clears it. Kinds: info, warning, error."""
         with self.notice.hold_sync():
             self.notice.kind, self.notice.details, self.notice.sentence = kind, details, sentence
+
+    def remember(self, key: str, widget: W.Widget, trait: str = "value") -> None:
+        """Keep what an input is set to with the work, and set it again when the work is opened."""
+        name = f"{self.name}.{key}"
+
+        def note(change: dict) -> None:
+            with self.state.lock:
+                if self.state.figures.get(name) != change["new"]:
+                    self.state.figures = self.state.figures | {name: change["new"]}
+
+        def recall(_change: dict) -> None:
+            value = self.state.figures.get(name)
+            if value is not None and value != getattr(widget, trait):
+                with contextlib.suppress(TraitError):  # what was chosen then cannot be chosen now
+                    setattr(widget, trait, value)
+
+        widget.observe(note, trait)
+        self.state.observe(recall, "figures")
+
+    def show_code(self, shown: Code, text: str) -> None:
+        """Show a cell of Python under the panel, or put it away where it is shown."""
+        shown.text = "" if shown.text else text
+
+    def kept_in(self) -> str:
+        """The folder that keeps what is on the bench. Raises ValueError where there is none yet."""
+        folder, trouble, _ = self.state.session
+        if not folder or trouble:
+            raise ValueError(trouble or "Nothing is kept yet; the code of a figure appears with the first crystals.")
+        return folder
 
     def work(self, sentence: str, job: Callable[[], str]) -> threading.Thread:
         """Do a long job in a thread of its own: say the sentence now, and what the job gives when it is done."""

@@ -69,6 +69,8 @@ class StructurePanel(Panel):
         self._wanted: tuple[Any, ...] = ()
         self._wake = threading.Condition()
         self._drawer: threading.Thread | None = None
+        for key, one in {"size": self.size, "path": self.path, **self.shown}.items():
+            self.remember(key, one)
         self.size.observe(lambda _: self._ask(), "value")
         self.path.observe(lambda _: self._show_path(), "value")
         for toggle in self.shown.values():

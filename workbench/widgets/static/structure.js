@@ -17,9 +17,16 @@ function loadToolkit(sources) {
   return kit;
 }
 
+/** The scene with the edges of its cell in an ink that is seen on the theme's ground. */
+function inked(part, colour, inside = false) {
+  const cell = inside || part.name === "unit_cell";
+  const contents = part.contents?.map((one) => inked(one, colour, cell));
+  return { ...part, ...(contents ? { contents } : {}), ...(cell && part.type ? { color: colour } : {}) };
+}
+
 /** The full settings each time: the component writes into its shared defaults. */
-function settings(dark) {
-  return { renderer: "webgl", antialias: true, transparentBackground: true, background: dark ? "#111111" : "#ffffff", extractAxis: true, secondaryObjectView: false,
+function settings() {
+  return { renderer: "webgl", antialias: true, transparentBackground: true, background: "#ffffff", extractAxis: true, secondaryObjectView: false,
     defaultZoom: 1.05, sphereSegments: 24, cylinderSegments: 12, staticScene: true, zoomToFit2D: false };
 }
 
@@ -27,7 +34,7 @@ function render({ model, el }) {
   el.classList.add("mgb", "mgb-fill");
   const frame = h("div", { class: "mgb-fill", "data-scenes": "0" });
   el.append(frame);
-  let root = null, kit = null, gone = false, asked = {}, key = 0;
+  let root = null, kit = null, gone = false, asked = {};
   const unique = crypto.randomUUID();
 
   const message = (text) => h("div", { class: "mgb-empty" }, h("span", {}, h("b", {}, text.split("\n")[0]), text.split("\n")[1] ?? ""));
@@ -48,12 +55,12 @@ function render({ model, el }) {
       frame.replaceChildren();
       root = kit.ReactDOM.createRoot(frame);
     }
-    const dark = document.body.dataset.jpThemeLight === "false";
+    const colour = inks(el).dim || "#616e7c";
     const e = kit.React.createElement;
-    const one = (scene, i) => e("div", { className: "mgb-scene", key: `${scene.title}-${key}`, "data-title": scene.title, role: "img", "aria-label": `${scene.title}: ${scene.about}` },
+    const one = (scene, i) => e("div", { className: "mgb-scene", key: scene.title, "data-title": scene.title, role: "img", "aria-label": `${scene.title}: ${scene.about}` },
       e("div", { className: "caption" }, e("b", null, scene.title), " ", scene.about),
       e("div", { className: "host" }, e(Sized, null, (size) => e(kit.CrystalToolkitScene, {
-        id: `scene-${unique}-${i}`, data: scene.data, sceneSize: size, settings: settings(dark), toggleVisibility: model.get("visible"), axisView: "SW", inletSize: 88,
+        id: `scene-${unique}-${i}`, data: inked(scene.data, colour), sceneSize: size, settings: settings(), toggleVisibility: model.get("visible"), axisView: "SW", inletSize: 88,
         showControls: false, showExpandButton: false, showImageButton: false, showExportButton: false, showPositionButton: false,
         imageRequest: i === asked.i && asked.n ? asked.request : undefined,
         setProps: (props) => {
@@ -88,7 +95,7 @@ function render({ model, el }) {
     kit = await library(model, BUNDLE, loadToolkit);
     draw();
   });
-  const stops = [listen(model, ["scenes", "visible", "empty"], draw), listen(model, ["image_request"], photograph), onTheme(() => { key += 1; draw(); }), stopWaiting];
+  const stops = [listen(model, ["scenes", "visible", "empty"], draw), listen(model, ["image_request"], photograph), onTheme(draw), stopWaiting];
   return () => {
     gone = true;
     stops.forEach((stop) => stop());
