@@ -220,7 +220,11 @@ def _take_computed(file: Path, found: "list[tuple[Computed, Structure | Stored |
         if np.isfinite(energy) and len(one.composition) > 1
     ]
     source.hull.append(pd.DataFrame(rows, columns=["formula", "formation_energy", "kind"]))
-    source.entries.extend(Entry(one.id, place) for one, place in found if place is not None)
+    source.entries.extend(
+        Entry(one.id, place, float(energy))
+        for (one, place), energy in zip(found, energies, strict=True)
+        if place is not None
+    )
 
 
 def _take_folder(file: Path, source: Source) -> None:

@@ -74,6 +74,11 @@ class HullTable:
             rows.setdefault(frozenset(_SYMBOL.findall(formula)), []).append(row)
         return {system: np.array(found) for system, found in rows.items()}
 
+    @property
+    def systems(self) -> Iterable[frozenset[str]]:
+        """Every chemical system in which a phase is known."""
+        return self._rows.keys()
+
     @cached_property
     def elements(self) -> frozenset[str]:
         """Every element that appears in the table."""

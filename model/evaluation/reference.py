@@ -102,7 +102,7 @@ class Reference:
             known = ", ".join(self.energies) or "none"
             raise BadReferenceError(
                 f"No elemental energies were fitted for {energy_model} (there are: {known}), so its energies do not "
-                "compare with the hull. Fit them on known crystals with model.evaluation.elemental.fit."
+                "compare with the hull. Fit them on known crystals: workbench reference fit TABLE --energy-model NAME."
             )
         return self.energies[energy_model]
 

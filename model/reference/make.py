@@ -12,14 +12,13 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import torch
 from tqdm import tqdm
 
 from model.evaluation import known
 from model.evaluation.build import build, gather
-from model.evaluation.elemental import Fit, fit
+from model.evaluation.check import fit_elements
+from model.evaluation.elemental import Fit
 from model.evaluation.environments import SHIPPED, KnownEnvironments
 from model.evaluation.hull import HullTable
 from model.evaluation.reference import ELEMENTS, FORMAT, HULL, MANIFEST
@@ -47,7 +46,7 @@ def main() -> None:
     if asked.only:
         return
     hull = HullTable.of(_hull_table(asked.data / FORMATION))
-    found = fit_chgnet(asked.data / CRYSTALS[0], asked.crystals)
+    found = fit_elements([asked.data / CRYSTALS[0]], CHGNetPotential(), count=asked.crystals)
     with processes(os.cpu_count() or 1) as executor, tqdm(unit=" crystals") as bar:
 
         def watch(progress: Progress) -> None:
@@ -59,22 +58,6 @@ def main() -> None:
             structures=False, hull=hull, energies={}, executor=executor, watch=watch,
         )  # fmt: skip
     _write(made.known, hull, found, made.about["skipped"])
-
-
-def fit_chgnet(file: Path, count: int | None) -> Fit:
-    """Elemental energies of CHGNet at the geometries of the file, unrelaxed."""
-    entries = [e for e in gather([file]).entries if np.isfinite(e.formation_energy)][:count]
-    potential, compositions, energies = CHGNetPotential(), [], []
-    for start in tqdm(range(0, len(entries), 32), desc="CHGNet"):
-        structures = [parse_cif(e.source)[0] for e in entries[start : start + 32]]
-        reading = potential(from_structures(structures))
-        sizes = torch.tensor([len(s) for s in structures])
-        energies.append((reading.energy / sizes).numpy())
-        compositions.extend(s.composition.get_el_amt_dict() for s in structures)
-    energy = np.concatenate(energies)
-    known_energy = np.array([e.formation_energy for e in entries])
-    fine = np.isfinite(energy)
-    return fit([c for c, ok in zip(compositions, fine, strict=True) if ok], energy[fine], known_energy[fine])
 
 
 def _write_environments(files: list[Path]) -> None:

@@ -58,7 +58,7 @@ def evaluate(
         accounted = account(reading, folder, made=made, missing=_named(missing or []), unfinished=unfinished)
         for name, reason in list(accounted.missing.items())[:20]:
             typer.echo(f"Missing: {name}: {reason}", err=True)
-        known, potential = _reference(reference), _potential(energy_model)
+        known, potential = _reference(reference), energy_model_of(energy_model)
         with bar() as watch:
             card = judge_folder(
                 reading, out, potential=potential, reference=known, accounted=accounted, relax=relax, fmax=fmax,
@@ -87,13 +87,15 @@ def _reference(folder: Path | None) -> "Reference":
     return Reference.shipped() if folder is None else Reference.load(folder)
 
 
-def _potential(name: str) -> "Potential":
+def energy_model_of(name: str) -> "Potential":
+    """The energy model called `name`; the command ends in a sentence where there is none."""
     if name == "chgnet":
         from model.relax.chgnet import CHGNetPotential
 
         return CHGNetPotential()
-    if name == "mattersim":
-        from model.relax.mattersim import mattersim
+    kind, _, weights = name.partition(":")
+    if kind == "mattersim":
+        from model.relax.mattersim import DEFAULT, mattersim
 
-        return mattersim()
-    raise fail(f"There is no energy model {name}; choose one of {', '.join(ENERGY_MODELS)}.")
+        return mattersim(weights or DEFAULT)
+    raise fail(f"There is no energy model {name}; choose one of {', '.join(ENERGY_MODELS)}, or mattersim:FILE.")
