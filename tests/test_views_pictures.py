@@ -263,6 +263,23 @@ def test_the_copied_command_is_one_the_command_line_takes():
         assert {word for word in words if word.startswith("--")} <= flags
 
 
+def test_the_copied_command_of_every_other_way_is_one_the_command_line_takes():
+    import inspect
+    import shlex
+
+    from workbench.commands import propose
+    from workbench.methods import DIFFUSION, WAYS
+
+    takes = {"random-search": propose.random_search, "substitution": propose.substitution, "screening": propose.screening}
+    for name in set(WAYS) - {DIFFUSION}:
+        told = {setting.name: "here,there" if setting.name == "readouts" else "here" for setting in WAYS[name].settings}
+        wish = Constraints(chemical_system="Li-O", count=3, seed=7, targets={"dft_band_gap": 1.0} if WAYS[name].targets else {})
+        words = shlex.split(code.command(wish, "base", 50, way=name, told=told))
+        assert words[:3] == ["workbench", "propose", name]
+        flags = {f"--{flag.replace('_', '-')}" for flag in inspect.signature(takes[name]).parameters}
+        assert {word for word in words if word.startswith("--")} <= flags
+
+
 def test_the_course_of_a_path_is_what_its_frames_say():
     import torch
 

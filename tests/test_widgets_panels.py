@@ -299,6 +299,9 @@ def test_several_adapters_are_worn_at_once(tmp_path, monkeypatch):
     assert set(state.model.properties) == {"space_group", "dft_mag_density"}
     assert not panel.group.disabled
     assert [row["name"] for row in panel.targets.rows] == ["dft_mag_density"]
+    panel.model.value = "bare"
+    until(lambda: state.model.properties == () and not any(one.value for one in panel.picker.worn.children))
+    assert (panel.model.value, state.model_name) == ("bare", "bare")
     panel.model.value = "bare+bare"
     until(lambda: panel.notice.kind == "error")
     assert "listens to no property" in panel.notice.sentence

@@ -33,6 +33,14 @@ def test_all_files_hold_the_same_crystals_in_one_order(candidates, tmp_path):
     record = read_crystals(folder / "crystals.extxyz")
     assert record.ids == candidates.table["id"].tolist()
     assert record.crystals.numbers.tolist() == candidates.crystals.numbers.tolist()
+    from ase.db import connect
+
+    kept = list(connect(folder / "crystals.db").select())
+    assert [row.name for row in kept] == candidates.table["id"].tolist()
+    assert [row.toatoms().numbers.tolist() for row in kept] == [part.numbers.tolist() for part in candidates.crystals]
+    assert (kept[0].energy_above_hull, bool(kept[0].stable)) == (0.1, True)
+    assert "energy_above_hull" not in kept[1], "what is unknown is not there"
+    assert [row.name for row in connect(folder / "relaxed.db").select()] == ["s0-0001"]
     stems = {file.stem for file in (folder / "cif").iterdir()}
     assert stems == {file.stem for file in (folder / "poscar").iterdir()}
     assert len(stems) == 4
@@ -45,6 +53,15 @@ def test_all_files_hold_the_same_crystals_in_one_order(candidates, tmp_path):
     for entry in folder.iterdir():
         assert entry.name in said or entry.name == "README.md", f"the README does not say what {entry.name} is"
     assert "eV/atom" in said
+
+
+def test_names_that_look_like_numbers_survive_the_database(candidates, tmp_path):
+    from ase.db import connect
+
+    odd = candidates.learn(id=["1", "2e5", "x", "y"], formula=["NaN", "CsCl", "Fe", "Cu"])
+    folder = export.write(export.select(odd, [], {}), tmp_path / "out", ("ase",))
+    assert [(row.name, row.reduced_formula) for row in connect(folder / "crystals.db").select()] == [
+        ("_1", "_NaN"), ("_2e5", "CsCl"), ("x", "Fe"), ("y", "Cu")]
 
 
 def test_a_choice_keeps_the_order_of_the_table(candidates):

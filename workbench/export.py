@@ -1,4 +1,4 @@
-"""The export kit: CIF, CSV, extxyz, POSCAR, one order everywhere, a README that says what lies where."""
+"""The export kit: CIF, CSV, extxyz, POSCAR, ASE database; one order everywhere, a README that says what lies where."""
 
 import io
 import json
@@ -17,7 +17,9 @@ from model.candidates import COLUMNS, Candidates
 from model.constraints import Constraints
 from model.crystals import Crystals
 
-FORMATS = ("cif", "csv", "extxyz", "poscar")
+FORMATS = ("cif", "csv", "extxyz", "poscar", "ase")
+
+OTHERWISE = {"id": "name", "formula": "reduced_formula", "energy": "energy_per_atom", "volume": "cell_volume"}
 
 CITATION = """\
 If these crystals serve you, please cite the method they were made with:
@@ -99,7 +101,7 @@ def archive(selection: Selection, formats: Iterable[str] = FORMATS, constraints:
 
 
 def _fill(selection: Selection, folder: Path, formats: tuple[str, ...], constraints: Constraints | None) -> None:
-    writers = {"cif": _cif, "csv": _csv, "extxyz": _extxyz, "poscar": _poscar}
+    writers = {"cif": _cif, "csv": _csv, "extxyz": _extxyz, "poscar": _poscar, "ase": _ase}
     if wrong := [name for name in formats if name not in writers]:
         raise ExportError(f"No export is called {', '.join(wrong)}; there are {', '.join(writers)}.")
     lines = [line for name in formats for line in writers[name](selection, folder)]
@@ -195,3 +197,45 @@ def _poscar(selection: Selection, folder: Path) -> list[str]:
         text = Poscar(structure.get_sorted_structure(), comment=stem).get_str()
         (folder / "poscar" / f"{stem}.vasp").write_text(text, encoding="utf-8")
     return ["- `poscar/`: VASP POSCAR files, atoms sorted by element"]
+
+
+def _ase(selection: Selection, folder: Path) -> list[str]:
+    from model.io import to_atoms
+
+    rows = [_keys(_plain(row)) for row in selection.candidates.table.to_dict("records")]
+    _database(folder / "crystals.db", to_atoms(selection.candidates.crystals), rows)
+    lines = ["- `crystals.db`: ASE database (SQLite) of the generated crystals: `ase.db.connect('crystals.db')`"]
+    names, relaxed = _relaxed(selection)
+    if names:
+        known = {row["name"]: row for row in rows}
+        _database(folder / "relaxed.db", to_atoms(relaxed), [known[str(name)] for name in names])
+        lines.append("- `relaxed.db`: the same after relaxation")
+    return lines
+
+
+def _database(file: Path, atoms: Sequence[Any], rows: Sequence[Mapping[str, Any]]) -> None:
+    from ase.db import connect
+
+    with connect(file, append=False) as database:
+        for one, row in zip(atoms, rows, strict=True):
+            database.write(one, key_value_pairs=dict(row))
+
+
+def _keys(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What ASE's database takes as keys: it keeps some names for itself, and a text may not look like a number."""
+    from ase.db.core import reserved_keys
+
+    named = {OTHERWISE.get(name, name): value for name, value in row.items() if value != ""}
+    return {
+        name: f"_{value}" if isinstance(value, str) and _numeric(value) else value
+        for name, value in named.items()
+        if name not in reserved_keys
+    }
+
+
+def _numeric(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

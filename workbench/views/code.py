@@ -9,6 +9,7 @@ from model.constraints import Constraints, Target
 
 _DEFAULT = Constraints()
 DIFFUSION = "diffusion"
+_SETTINGS = {"relaxed": "--learn-from", "reference": "--reference", "data": "--data", "readouts": "--readout"}
 
 
 def python(
@@ -103,9 +104,13 @@ def command(
     if isinstance(constraints.guidance, Mapping):
         return "# the command line takes one strength of guidance for all properties; use the Python for several"
     if way != DIFFUSION:
-        settings = [word for name, value in told.items() for word in (f"--{name.replace('_', '-')}", value)]
-        words = ["workbench", "propose", way, *settings, *_flags(constraints)]
-        return shlex.join([*words, "--out", out])
+        settings = [
+            word for name, value in told.items() for one in value.split(",") for word in (_SETTINGS[name], one.strip())
+        ]
+        flags = _flags(constraints)
+        if way == "screening":  # which has no chance in it, and so no seed
+            flags = flags[:-2]
+        return shlex.join(["workbench", "propose", way, *settings, *flags, "--out", out])
     words = ["workbench", "generate", "--model", model, *_flags(constraints), "--steps", str(steps)]
     if at_once:
         words += ["--batch-size", str(at_once)]

@@ -59,7 +59,7 @@ class CandidatesPanel(Panel):
                 self.into,
                 button(
                     "Export",
-                    "Write CIF, CSV, extxyz and POSCAR files of the chosen rows, or of all, to the folder",
+                    "Write CIF, CSV, extxyz, POSCAR and an ASE database of the chosen rows, or of all, to the folder",
                     self._export,
                     primary=True,
                 ),

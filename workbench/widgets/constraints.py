@@ -84,7 +84,7 @@ class ConstraintsPanel(Panel):
         self.group = W.Dropdown(options=[("any", 0)])
         self.targets = Targets()
         self.count = W.BoundedIntText(min=1, max=100_000, **late)
-        self.steps = W.BoundedIntText(min=2, max=2000, **late)
+        self.steps = W.BoundedIntText(min=1, max=1000, **late)
         self.seed = W.BoundedIntText(min=0, max=2**31 - 1, **late)
         self.guidance = W.BoundedFloatText(min=0, max=20, step=0.5, **late)
 

@@ -22,7 +22,7 @@ class ModelPicker(W.VBox):
 
     def __init__(self, state: State, failed: Callable[[BaseException], None], loaded: Callable[[], None]) -> None:
         self.state, self._failed, self._loaded = state, failed, loaded
-        self._filling = False
+        self._filling = self._syncing = False
         self.way = W.Dropdown(options=[("Diffusion model", DIFFUSION)])
         self.settings = W.VBox()
         self.model = W.Combobox(options=[], ensure_option=False, continuous_update=False)
@@ -160,8 +160,10 @@ class ModelPicker(W.VBox):
             elif shown != [one.name for one in there]:
                 self.worn.children = [self._adapter(one, base, one.name in worn) for one in there]
             else:
+                self._syncing = True
                 for one in self.worn.children:
                     one.value = one.adapter in worn
+                self._syncing = False
         self.worn.layout.display = "" if self.worn.children and self.state.method == DIFFUSION else "none"
 
     def _adapter(self, one: wearing.Listed, base: str, on: bool) -> W.ToggleButton:
@@ -172,6 +174,8 @@ class ModelPicker(W.VBox):
         return made
 
     def _wear(self, base: str) -> None:
+        if self._syncing:
+            return
         self.model.value = wearing.together(base, [one.adapter for one in self.worn.children if one.value])
 
 
