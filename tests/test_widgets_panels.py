@@ -19,13 +19,14 @@ from workbench import widgets
 from workbench.app import Workbench
 from workbench.state import RunStatus, State
 from workbench.testing import ByVolume, Freezing, begin
+from workbench.views.periodic import cells, place
 from workbench.widgets.candidates import CandidatesPanel
 from workbench.widgets.constraints import ConstraintsPanel, parse_atoms, space_groups
 from workbench.widgets.distributions import DistributionsPanel
 from workbench.widgets.generate import GeneratePanel
 from workbench.widgets.hull import HullPanel
 from workbench.widgets.panel import Panel, guarded
-from workbench.widgets.periodic_table import PeriodicTable, cells, place
+from workbench.widgets.periodic_table import PeriodicTable
 from workbench.widgets.structures import StructurePanel
 from workbench.widgets.targets import reach
 
@@ -530,7 +531,7 @@ def test_rates_are_shown_with_what_they_mean(state, crystals):
 
 
 def test_a_verdict_is_a_line_with_its_reason():
-    from workbench.widgets.structures import verdict
+    from workbench.views.table import verdict
 
     assert verdict({}) == ""
     assert verdict({"status": "generated"}) == "Not judged yet."

@@ -28,7 +28,10 @@ def test_the_page_says_what_was_asked_and_found():
     assert "stable 50 %" in page
     assert "abc" in page
     assert page.index("<td>c1</td>") < page.index("<td>c0</td>"), "nearest to the hull first"
-    assert page.count("Plotly.newPlot") == 3
+    for heading in ("Constraints", "Rates", "Structure of c1", "Hull", "Distributions", "Candidates"):
+        assert f"<h2>{heading}</h2>" in page
+    assert page.count("Plotly.newPlot") == 1 + 1 + 4, "the structure, the hull; energy, atoms, elements, groups"
+    assert page.count("plotly.js v") == 1, "the library is in it once"
 
 
 def test_nothing_is_fetched():

@@ -4,9 +4,14 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from model.candidates import COLUMNS
+from workbench.paths import PathError
 from workbench.sessions.session import Session
-from workbench.views import code, distributions, hull, style, table
+from workbench.state import OWN
+from workbench.views import code, distributions, hull, path, structure, style, table
+from workbench.views.periodic import cells
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -27,41 +32,115 @@ pre { background: #f3f4f6; padding: 10px 14px; border-radius: 6px; overflow: aut
 def report(session: Session, phases: Sequence[hull.Phase] = (), scorecard: Any = None) -> str:
     """The page of a session: a single file of about five megabytes, most of it the plotting library.
 
-    `phases` are the known ones of the asked system, for its hull; without any, the hull is that of the elements.
+    It holds what every panel of the bench shows: what was asked, the rates, the selected crystal (or else the one
+    nearest to the hull) before and after relaxation and how it lost its noise, the hull, the distributions, and the
+    candidates. `phases` are the known ones of the asked system, for its hull; without any, the hull is that of the
+    elements.
     """
-    candidates, constraints = session.candidates, session.constraints
-    pictures = [
-        distributions.distribution(candidates, "energy_above_hull"),
-        distributions.distribution(candidates, "rmsd"),
-    ]
-    if 2 <= len(constraints.required) <= 4:
-        pictures.insert(0, hull.hull(candidates, phases, sorted(constraints.required)))
+    constraints = session.constraints
+    card = scorecard if scorecard is not None else session.scorecard
+    drawn = _Figures()
     parts = [
         f"<h1>{escape(session.name)}</h1>",
         f'<p class="dim">{escape(_origin(session))}</p>',
-        f"<h2>What was asked</h2><pre>{escape(code.python(constraints, session.model_name, session.steps))}</pre>",
-        f"<h2>Rates</h2><pre>{escape(str(scorecard))}</pre>" if scorecard is not None else "",
-        "<h2>Figures</h2>" + _figures(pictures),
+        f"<h2>Constraints</h2><pre>{escape(_asked(session))}</pre>",
+        f"<h2>Rates</h2><pre>{escape(str(card))}</pre>" if card else "",
+        _structure(session, drawn),
+        "<h2>Hull</h2>" + drawn.side_by_side([hull.hull(session.candidates, phases, sorted(constraints.required))])
+        if 2 <= len(constraints.required) <= 4 else "",
+        "<h2>Distributions</h2>" + drawn.side_by_side(_distributions(session)),
         "<h2>Candidates</h2>" + _table(session),
         '<p class="dim">Made with the MatterGen design workbench. Reference data: Materials Project, CC BY 4.0.</p>',
-    ]
+    ]  # fmt: skip
     head = f'<meta charset="utf-8"><title>{escape(session.name)}</title><style>{_STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>'
+
+
+class _Figures:
+    """Turns figures into HTML; the plotting library stands in front of the first."""
+
+    def __init__(self) -> None:
+        self._loaded = False
+
+    def side_by_side(self, figures: "Sequence[Figure]", height: int = 380) -> str:
+        """Figures in two columns."""
+        return f'<div class="figures">{"".join(f"<div>{self._html(one, height)}</div>" for one in figures)}</div>'
+
+    def _html(self, figure: "Figure", height: int) -> str:
+        first, self._loaded = not self._loaded, True
+        return figure.to_html(
+            full_html=False, include_plotlyjs=first, default_height=f"{height}px", config={"displaylogo": False}
+        )
+
+
+def _asked(session: Session) -> str:
+    """The cell that makes the crystals again; of crystals that were brought, where they came from."""
+    if session.method == OWN:
+        return f"# crystals of one's own, out of {session.told.get('source') or 'a table'}"
+    return code.python(
+        session.constraints, session.model_name or "base", session.steps, way=session.method, told=session.told
+    )
+
+
+def _structure(session: Session, drawn: _Figures) -> str:
+    """The selected crystal as generated and relaxed, what is known of it, and its path."""
+    from model.io import to_structures
+
+    name = session.selection or _best(session)
+    rows = {one: row for row, one in enumerate(session.candidates.table["id"])}
+    if name not in rows:
+        return ""
+    crystals = [("as generated", session.candidates.crystals[rows[name]])]
+    if name in session.relaxed:
+        crystals.append(("relaxed", session.relaxed[name]))
+    found = [(title, to_structures(crystal)[0]) for title, crystal in crystals]
+    facts = "".join(f"<p>{structure.facts(title, one, structure.symmetry(one))}</p>" for title, one in found)
+    pictures = drawn.side_by_side([structure.figure(one) for _, one in found], 420)
+    said = escape(table.verdict(session.candidates.table.iloc[rows[name]].to_dict()))
+    return f"<h2>Structure of {escape(name)}</h2>{pictures}{facts}<p>{said}</p>{_path(session, name, drawn)}"
+
+
+def _path(session: Session, name: str, drawn: _Figures) -> str:
+    if name not in session.paths:
+        return ""
+    try:
+        found = path.course(session.paths[name])
+    except PathError as error:
+        return f'<p class="dim">{escape(str(error))}</p>'
+    return "<h3>How it lost its noise</h3>" + drawn.side_by_side([path.figure(found)], 260)
+
+
+def _best(session: Session) -> str:
+    """The candidate nearest to the hull; the first where no energy is known, empty where there is none at all."""
+    data = session.candidates.table
+    if not len(data):
+        return ""
+    at = table.order(data, np.ones(len(data), dtype=bool), "energy_above_hull", descending=False)
+    return str(data["id"].iloc[at[0]])
+
+
+def _distributions(session: Session) -> "list[Figure]":
+    """Every quantity that is known, elements, space groups, and energy above hull against what else was asked."""
+    candidates, targets = session.candidates, session.constraints.targets
+    known = [
+        name for name in distributions.quantities(candidates, targets)
+        if np.isfinite(table.numbers(candidates.table, name)).any()
+    ]  # fmt: skip
+    figures = [
+        distributions.distribution(candidates, name, target=targets.get(name), brush=session.narrowed.get(name))
+        for name in known
+    ]
+    figures += [distributions.elements(candidates, cells()), distributions.space_groups(candidates)]
+    pairs = [name for name in (*targets, "hhi_score", "rmsd") if name in known and name != "energy_above_hull"]
+    if pairs and "energy_above_hull" in known:
+        figures.append(distributions.pair(candidates, pairs[0], "energy_above_hull", selected=session.selection))
+    return figures
 
 
 def _origin(session: Session) -> str:
     model = f"{session.model_name or 'unknown'} ({session.model_hash or 'no hash'})"
     made = session.created or "an unknown time"
     return f"{len(session.candidates)} crystals, {session.judged} judged; model {model}, made {made}"
-
-
-def _figures(figures: "list[Figure]") -> str:
-    """Figures side by side; the plotting library stands in front of the first."""
-    drawn = [
-        figure.to_html(full_html=False, include_plotlyjs=i == 0, default_height="380px", config={"displaylogo": False})
-        for i, figure in enumerate(figures)
-    ]
-    return f'<div class="figures">{"".join(f"<div>{one}</div>" for one in drawn)}</div>'
 
 
 def _table(session: Session) -> str:

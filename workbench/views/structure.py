@@ -4,6 +4,7 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -163,6 +164,19 @@ def symmetry(structure: "Structure", symprec: float = 0.1) -> dict[str, Any]:
             }
     except Exception:  # noqa: BLE001 - spglib refuses collapsed crystals in many ways; they have no symmetry to name
         return {}
+
+
+def facts(title: str, structure: "Structure", found: dict[str, Any]) -> str:
+    """Formula, symmetry, Wyckoff positions and cell of a crystal in two lines of HTML."""
+    a, b, c = structure.lattice.abc
+    angles = ", ".join(f"{x:.1f}" for x in structure.lattice.angles)
+    sites = ", ".join(f"{symbol} {letter}" for symbol, letter in found.get("wyckoff", ()))
+    above = [
+        f"<b>{structure.composition.reduced_formula}</b> {escape(title)}",
+        f"{found['system']}, {sites}" if found else "no symmetry found",
+    ]
+    below = [f"{a:.3f}, {b:.3f}, {c:.3f} Å", f"{angles}°", f"{structure.volume:.1f} Å³"]
+    return f'<span title="{escape(sites)}">{" · ".join(above)}<br>{" · ".join(below)}</span>'
 
 
 def figure(structure: "Structure", repeats: tuple[int, int, int] = (2, 2, 2)) -> "Figure":

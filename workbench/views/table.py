@@ -144,3 +144,23 @@ def _shown(name: str, value: Any) -> Any:
     if name in DIGITS:
         return f"{float(value):.{DIGITS[name]}f}"
     return f"{float(value):.4g}"
+
+
+def verdict(row: dict[str, Any]) -> str:
+    """What was judged of a candidate and why, in a line; what waits is said to wait."""
+    import pandas as pd
+
+    if not row:
+        return ""
+    if row.get("status") == "generated":
+        return "Not judged yet."
+    said = []
+    reason = str(row.get("reason") or "").strip()
+    if pd.notna(row.get("energy_above_hull")) and "above the hull" not in reason:
+        said.append(f"{row['energy_above_hull']:+.3f} eV/atom from the hull.")
+    said.append(reason)
+    near, distance = row.get("nearest_known"), row.get("nearest_distance")
+    if isinstance(near, str) and near and near not in said[-1]:
+        away = f", fingerprint distance {distance:.3f}" if pd.notna(distance) else ""
+        said.append(f"Nearest known: {near}{away}.")
+    return " ".join(part for part in said if part)

@@ -7,9 +7,9 @@ import ipywidgets as W
 
 from workbench.state import State
 from workbench.views import code, distributions, style
+from workbench.views.periodic import cells
 from workbench.widgets.base import Code, Plot
 from workbench.widgets.panel import Panel, button, guarded, offer
-from workbench.widgets.periodic_table import cells
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -94,7 +94,7 @@ class DistributionsPanel(Panel):
         imports, call = "", f"distributions.distribution(session.candidates, {x!r}, taught={taught}, "
         call += f"target=session.constraints.targets.get({x!r}), brush=session.narrowed.get({x!r}))"
         if x == ELEMENTS:
-            imports = "\nfrom workbench.widgets.periodic_table import cells"
+            imports = "\nfrom workbench.views.periodic import cells"
             call = "distributions.elements(session.candidates, cells())"
         elif x == GROUPS:
             call = "distributions.space_groups(session.candidates)"

@@ -7,12 +7,12 @@ from html import escape
 from typing import Any
 
 import ipywidgets as W
-import pandas as pd
 import traitlets
 
 from model.crystals import Crystals
 from workbench.state import State
 from workbench.views import structure as view
+from workbench.views.table import verdict
 from workbench.widgets.base import Code, Widget, module
 from workbench.widgets.panel import Panel, button, guarded
 from workbench.widgets.playback import Playback
@@ -138,7 +138,7 @@ class StructurePanel(Panel):
             found = view.symmetry(structure)
             about = f"{found['symbol']} ({found['number']})" if found else ""
             drawn.append({"title": title, "about": about} | view.scene(structure, (n, n, n)))
-            facts.append(_facts(title, structure, found))
+            facts.append(f"<div>{view.facts(title.lower(), structure, found)}</div>")
         self._show(drawn, "".join(facts))
 
     def _show(self, scenes: list[dict[str, Any]], facts: str) -> None:
@@ -186,33 +186,3 @@ class StructurePanel(Panel):
 
 def _toggle(text: str, about: str, *, value: bool) -> W.ToggleButton:
     return W.ToggleButton(value=value, description=text, tooltip=about, layout=W.Layout(width="auto"))
-
-
-def _facts(title: str, structure: Any, found: dict[str, Any]) -> str:
-    a, b, c = structure.lattice.abc
-    angles = ", ".join(f"{x:.1f}" for x in structure.lattice.angles)
-    sites = ", ".join(f"{symbol} {letter}" for symbol, letter in found.get("wyckoff", ()))
-    above = [
-        f"<b>{structure.composition.reduced_formula}</b> {title.lower()}",
-        f"{found['system']}, {sites}" if found else "no symmetry found",
-    ]
-    below = [f"{a:.3f}, {b:.3f}, {c:.3f} Å", f"{angles}°", f"{structure.volume:.1f} Å³"]
-    return f'<div title="{escape(sites)}">{" · ".join(above)}<br>{" · ".join(below)}</div>'
-
-
-def verdict(row: dict[str, Any]) -> str:
-    """What was judged of a candidate and why, in a line; what waits is said to wait."""
-    if not row:
-        return ""
-    if row.get("status") == "generated":
-        return "Not judged yet."
-    said = []
-    reason = str(row.get("reason") or "").strip()
-    if pd.notna(row.get("energy_above_hull")) and "above the hull" not in reason:
-        said.append(f"{row['energy_above_hull']:+.3f} eV/atom from the hull.")
-    said.append(reason)
-    near, distance = row.get("nearest_known"), row.get("nearest_distance")
-    if isinstance(near, str) and near and near not in said[-1]:
-        away = f", fingerprint distance {distance:.3f}" if pd.notna(distance) else ""
-        said.append(f"Nearest known: {near}{away}.")
-    return " ".join(part for part in said if part)
