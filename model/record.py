@@ -11,6 +11,7 @@ from model.candidates import Candidates
 from model.constraints import Constraints
 from model.crystals import Crystals
 from model.sampling.generate import Batch
+from model.sampling.requests import Start
 
 RECORD, TABLE, RUN = "crystals.extxyz", "candidates.csv", "run.json"
 
@@ -71,13 +72,16 @@ class RunFolder:
     """A folder that grows by one finished batch at a time and can be gone on with.
 
     `crystals.extxyz` is the record, as generated; `cif/` holds a symmetrised CIF of each for people;
-    `candidates.csv` has a row for each; `run.json` says what was asked of which model. All in one order.
+    `candidates.csv` has a row for each; `run.json` says what was asked of which model, and of every batch as it was
+    made: which crystals, which of them were begun anew and how often, and on what it was computed. All in one order.
     """
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
 
-    def begin(self, constraints: Constraints, model: Maker, method: Mapping[str, Any]) -> set[int]:
+    def begin(
+        self, constraints: Constraints, model: Maker, method: Mapping[str, Any], start: Start | None = None
+    ) -> set[int]:
         """Start a new folder, or go on in one that holds the unfinished part of just this run; give what is done.
 
         Raises RunExistsError where the folder holds anything else.
@@ -88,20 +92,22 @@ class RunFolder:
             "method": dict(method),
             "versions": versions(),
         }
+        if start is not None:
+            told["start"] = start.to_json()
         told = json.loads(json.dumps(told))
         if (self.folder / RUN).exists():
             before = json.loads((self.folder / RUN).read_text(encoding="utf-8"))
-            same = all(before.get(k) == told[k] for k in ("constraints", "model", "method"))
+            same = all(before.get(k) == told.get(k) for k in ("constraints", "model", "method", "start"))
             if same and not before.get("finished", True):
                 return self._done(constraints)
-            what = "is finished" if same else "is of other constraints, model or method"
+            what = "is finished" if same else "is of other constraints, model, method or start"
             raise RunExistsError(f"{self.folder} holds a run that {what}, and is not overwritten; name another folder.")
         if self.folder.is_file():
             raise RunExistsError(f"{self.folder} is a file; name a folder.")
         if self.folder.exists() and any(self.folder.iterdir()):
             raise RunExistsError(f"{self.folder} exists and is not empty; it is not overwritten. Name another folder.")
         (self.folder / "cif").mkdir(parents=True, exist_ok=True)
-        self._write_run(told | {"finished": False})
+        self._write_run(told | {"batches": [], "finished": False})
         return set()
 
     def add(self, batch: Batch, constraints: Constraints) -> Candidates:
@@ -114,6 +120,8 @@ class RunFolder:
         record, table = self.folder / RECORD, self.folder / TABLE
         io.write_extxyz(record, batch.crystals, info, append=record.exists())  # whole or not at all
         candidates.table.to_csv(table, mode="a", header=not table.exists(), index=False)
+        told = json.loads((self.folder / RUN).read_text(encoding="utf-8"))
+        self._write_run(told | {"batches": [*told.get("batches", []), _told_of(batch)]})
         return candidates
 
     def finish(self) -> None:
@@ -138,6 +146,29 @@ class RunFolder:
         partial = self.folder / (RUN + ".partial")
         partial.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
         partial.replace(self.folder / RUN)
+
+
+def _told_of(batch: Batch) -> dict[str, Any]:
+    """A batch as `run.json` keeps it; crystals by their numbers in the run."""
+    redrawn = {str(i): n for i, n in zip(batch.indices, batch.attempts, strict=False) if n}
+    return {
+        "size": len(batch.indices),
+        "crystals": _spans(batch.indices),
+        "redrawn": redrawn,
+        "bad": {str(index): said for index, said in batch.problems.items()},
+        **batch.machine,
+    }
+
+
+def _spans(indices: Sequence[int]) -> str:
+    """Numbers as spans: 0-2, 4."""
+    spans: list[list[int]] = []
+    for index in sorted(indices):
+        if spans and index == spans[-1][1] + 1:
+            spans[-1][1] = index
+        else:
+            spans.append([index, index])
+    return ", ".join(f"{first}-{last}" if last > first else str(first) for first, last in spans)
 
 
 def versions() -> dict[str, str]:

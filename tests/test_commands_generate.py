@@ -12,6 +12,22 @@ runner = CliRunner()
 ASK = ["generate", "--chemical-system", "Li-O", "--count", "3", "--seed", "4", "--steps", "16", "--batch-size", "2"]
 
 
+LI2O, TWO = "{li2o}", "{two}"  # files, which the tests write
+
+
+@pytest.fixture(scope="module")
+def starts(tmp_path_factory):
+    """A file with antifluorite Li2O in its primitive cell, and one with two crystals."""
+    from pymatgen.core import Lattice, Structure
+
+    folder = tmp_path_factory.mktemp("starts")
+    cell = Lattice([[0, 2.3, 2.3], [2.3, 0, 2.3], [2.3, 2.3, 0]])
+    one = Structure(cell, ["O", "Li", "Li"], [[0, 0, 0], [0.25] * 3, [0.75] * 3])
+    one.to(str(folder / "li2o.cif"))
+    io.write_extxyz(folder / "two.extxyz", io.from_structures([one, one]), [{"id": "a"}, {"id": "b"}])
+    return {LI2O: str(folder / "li2o.cif"), TWO: str(folder / "two.extxyz")}
+
+
 def ask(out, *more):
     return runner.invoke(app, [*ASK, "--out", str(out), *more])
 
@@ -87,14 +103,36 @@ def test_nothing_is_overwritten(made, tmp_path):
     (["--guidance", "nan"], "finite"),
     (["--device", "abacus"], "cannot be used"),
     (["--model", "nobody"], "no model"),
+    (["--model", "base", "--model", "base"], "wear adapters on one of them"),
+    (["--mode", "sloppy"], "no mode"),
+    (["--reference", "--mode", "independent"], "contradict"),
+    (["--reference", "--scheme", "heun"], "walks the ancestral scheme"),
+    (["--precision", "half"], "no precision"),
+    (["--target", "a=1", "--target", "a=2"], "two targets"),
+    (["--target", "a=1..2..3"], "low..high"),
+    (["--guidance", "much"], "2 or name=2"),
+    (["--guidance", "2", "--guidance", "3"], "said twice"),
+    (["--guidance", "ml_bulk_modulus=3"], "for which nothing was asked"),
+    (["--keep", "cell"], "--start"),
+    (["--strength", "0.5"], "--start"),
+    (["--start", "nowhere.cif", "--keep", "cell"], "no folder or file"),
+    (["--start", LI2O, "--strength", "0"], "in (0, 1]"),
+    (["--start", LI2O], "nothing of the start is left"),
+    (["--start", LI2O, "--keep", "cell,sites,elements"], "nothing is left to make"),
+    (["--start", LI2O, "--keep", "Fe"], "no Fe"),
+    (["--start", LI2O, "--keep", "2-9"], "numbered 1 to 3"),
+    (["--start", LI2O, "--keep", "bonds"], "What is kept is cell"),
+    (["--start", LI2O, "--keep", "Li", "--atoms", "5"], "has 3 atoms"),
+    (["--start", TWO, "--keep", "cell"], "one crystal"),
     (["--scheme", "magic"], "no scheme"),
     (["--excluded", "Li"], "rule out"),
     (["--allowed", "Xx"], "no element symbol"),
 ])
-def test_each_slip_is_one_sentence_and_leaves_no_folder(tmp_path, slip, word):
-    done = ask(tmp_path / "out", *slip)
+def test_each_slip_is_one_sentence_and_leaves_no_folder(tmp_path, starts, slip, word):
+    done = ask(tmp_path / "out", *(starts.get(part, part) for part in slip))
     assert done.exit_code == 2
     assert word in done.output
+    assert done.output.strip().count("\n") == 0
     assert "Traceback" not in done.output
     assert done.exception is None or isinstance(done.exception, SystemExit)
     assert not (tmp_path / "out").exists()
@@ -107,6 +145,88 @@ def test_a_formula_is_that_compound(tmp_path):
     assert done.exit_code == 0, done.output
     with (tmp_path / "f" / "candidates.csv").open() as file:
         assert [row["formula"] for row in csv.DictReader(file)] == ["CaTiO3"] * 4
+
+
+def test_a_run_tells_how_it_was_made(made):
+    import torch
+
+    told = json.loads((made / "run.json").read_text())
+    assert told["method"] == {
+        "steps": 16, "scheme": "ancestral", "corrections": 0, "published": False, "precision": "highest",
+        "batch_size": 2, "redraws": 3,
+    }
+    assert [batch["crystals"] for batch in told["batches"]] == ["0-1", "2"]
+    for batch in told["batches"]:
+        assert batch["size"] == {"0-1": 2, "2": 1}[batch["crystals"]]
+        assert batch["device"] == "cpu"
+        assert batch["threads"] == torch.get_num_threads()
+        assert batch["torch"] == torch.__version__
+        assert all(0 < attempts <= 3 for attempts in batch["redrawn"].values())
+
+
+def test_what_is_kept_of_a_start_is_kept(tmp_path, starts):
+    from model.cell import symmetric
+    from model.sampling.requests import Start
+
+    whole = io.read_crystals(starts[LI2O]).crystals
+    done = runner.invoke(app, ["generate", "--start", starts[LI2O], "--keep", "cell,O", "--chemical-system", "Li-O",
+                               "--count", "3", "--steps", "16", "--redraws", "0", "--out", str(tmp_path / "k")])
+    assert done.exit_code == 0, done.output
+    crystals, _ = io.read_extxyz(tmp_path / "k" / "crystals.extxyz")
+    oxygen = whole.numbers == 8
+    for crystal in crystals:
+        assert float((crystal.cell - symmetric(whole.cell)).abs().max()) < 1e-5
+        assert (crystal.numbers[oxygen] == 8).all()
+        assert float((crystal.frac[oxygen] - whole.frac[oxygen]).abs().max()) < 1e-5
+        assert float((crystal.frac[~oxygen] - whole.frac[~oxygen]).abs().max()) > 1e-3
+    told = json.loads((tmp_path / "k" / "run.json").read_text())["start"]
+    start = Start.from_json(told)
+    assert start.keep_cell
+    assert start.to_json() == told
+    assert start.keep_sites.tolist() == oxygen.tolist()
+    again = runner.invoke(app, ["generate", "--start", starts[LI2O], "--keep", "cell,Li", "--chemical-system", "Li-O",
+                                "--count", "3", "--steps", "16", "--redraws", "0", "--out", str(tmp_path / "k")])
+    assert again.exit_code == 2
+    assert "other constraints, model, method or start" in again.output
+
+
+@pytest.fixture
+def adapters(tmp_path, monkeypatch):
+    """Two adapters on the shipped base, and one on another base, as models of one's own."""
+    import torch
+
+    from model import checkpoints
+    from model.network.denoiser import GemNetDenoiser
+    from model.sampling.model import CrystalModel
+
+    monkeypatch.setenv("WORKBENCH_MODELS", str(tmp_path / "models"))
+    (tmp_path / "models").mkdir()
+    base = checkpoints.load("base")
+    for name, heard, on in (("stiff", "ml_bulk_modulus", base.hash), ("scarce", "hhi_score", base.hash), ("stranger", "dft_band_gap", None)):
+        torch.manual_seed(1)
+        denoiser = GemNetDenoiser(**base.denoiser.arguments | {"properties": (heard,), "log10": ()})
+        if on:
+            denoiser.load_state_dict(denoiser.state_dict() | base.denoiser.state_dict())
+        checkpoints.save(CrystalModel(name=name, denoiser=denoiser.eval(), diffusion=base.diffusion,
+                                      statistics=base.statistics, properties=(heard,), base=on), tmp_path / "models" / name)
+    return tmp_path
+
+
+def test_several_adapters_are_worn_with_a_strength_each(adapters):
+    both = ["--model", "stiff", "--model", "scarce", "--target", "ml_bulk_modulus=100..200", "--target", "hhi_score=1000"]
+    done = ask(adapters / "out", *both, "--guidance", "ml_bulk_modulus=3", "--guidance", "1")
+    assert done.exit_code == 0, done.output
+    told = json.loads((adapters / "out" / "run.json").read_text())
+    assert told["model"]["name"] == "stiff+scarce"
+    assert told["constraints"]["targets"] == {"ml_bulk_modulus": [100.0, 200.0], "hhi_score": [1000.0, 1000.0]}
+    assert told["constraints"]["guidance"] == {"hhi_score": 1.0, "ml_bulk_modulus": 3.0}
+    for names, word in ((["stiff", "stranger"], "does not sit on"), (["stiff", "stiff"], "both listen to"),
+                        (["base+stiff+stranger"], "does not sit on")):
+        slip = ask(adapters / "no", *(part for name in names for part in ("--model", name)))
+        assert slip.exit_code == 2
+        assert word in slip.output
+    joined = ask(adapters / "joined", "--model", "base+stiff+scarce", "--target", "hhi_score=1000")
+    assert joined.exit_code == 0, joined.output
 
 
 def test_models_are_listed_shown_and_converted(tmp_path):

@@ -16,7 +16,7 @@ from model.elements import NUMBERS, SYMBOLS
 from model.execution import Cancelled
 from model.network.denoiser import GemNetDenoiser
 from model.randomness import Streams
-from model.sampling.generate import PUBLISHED, generate
+from model.sampling.generate import PUBLISHED, Method, generate, generate_with_report
 from model.sampling.model import CrystalModel
 from model.sampling.palette import Palette
 from model.sampling.requests import Start
@@ -237,14 +237,15 @@ def test_the_same_seed_gives_the_same_crystals_and_batches_hardly_matter(calm_mo
     assert other.frac.shape != one.frac.shape or not torch.isclose(other.frac, one.frac).all()
 
 
-def test_faster_products_end_at_nearly_the_same_crystals_and_leave_no_trace(calm_model):
+@pytest.mark.parametrize("precision", ["medium", "bf16"])
+def test_faster_products_end_at_nearly_the_same_crystals_and_leave_no_trace(calm_model, precision):
     constraints = Constraints(count=3, seed=5)
     exact = generate(calm_model, constraints, steps=16, redraws=0)
-    fast = generate(calm_model, constraints, steps=16, redraws=0, precision="medium")
+    fast = generate(calm_model, constraints, steps=16, redraws=0, precision=precision)
     assert torch.get_float32_matmul_precision() == "highest"
     turn = (fast.frac - exact.frac + 0.5) % 1 - 0.5
     assert float(turn.abs().max()) < 0.05  # bf16 products, where the processor has them
-    with pytest.raises(ValueError, match="one of highest, high, medium"):
+    with pytest.raises(ValueError, match="one of highest, high, medium, bf16"):
         generate(calm_model, constraints, steps=16, precision="sloppy")
 
 
@@ -291,6 +292,26 @@ def test_bad_states_are_caught_reported_and_redrawn(random_model):
     assert all(seen[0].attempts[i] == 2 for i in small)
     assert torch.isfinite(made.frac).all()
     assert torch.isfinite(made.cell).all()
+
+
+def test_a_report_tells_what_became_of_each_crystal(random_model):
+    wild = CrystalModel(**{**fields(random_model), "denoiser": Wild(random_model.denoiser)})
+    seen = []
+    made, report = generate_with_report(
+        wild, Constraints(count=12, seed=1), Method(16), batch_size=5, redraws=2, done=[3],
+        watch=lambda p: seen.append(p.payload) if p.stage == "generate" else None,
+    )
+    assert report.batch_sizes == (5, 5, 1)
+    assert report.indices == (0, 1, 2, *range(4, 12))
+    small = {i for i, n in zip(report.indices, made.n_atoms.tolist(), strict=True) if n == 2}
+    assert small
+    assert small <= set(report.problems)
+    assert all(report.redrawn[i] == 2 for i in small)
+    assert report.problems == {i: said for batch in seen for i, said in batch.problems.items()}
+    assert report.batches[0].machine["device"] == "cpu"
+    assert report.batches[0].machine["threads"] == torch.get_num_threads()
+    same = generate(wild, Constraints(count=12, seed=1), steps=16, batch_size=5, redraws=2, done=[3])
+    assert (same.numbers == made.numbers).all()
 
 
 def test_out_of_memory_halves_the_batch(random_model):

@@ -1,6 +1,6 @@
 """generate(model, constraints): batches, seeds, watching; bad states are drawn again, and nothing finished is lost."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from model import cell
+from model.conditions import Conditions
 from model.constraints import Constraints
-from model.crystals import Crystals
+from model.crystals import Crystals, Prediction
 from model.diffusion.schedule import grid
 from model.execution import Progress, Watch, silent
 from model.randomness import Streams
 from model.sampling import requests
-from model.sampling.guidance import guided
+from model.sampling.guidance import Denoiser, guided
 from model.sampling.model import CrystalModel
 from model.sampling.palette import Palette
 from model.sampling.requests import Start
@@ -24,18 +25,50 @@ from model.sampling.walk import Walk, walk
 from model.shapes import Float
 
 SMALLEST_VOLUME, BIGGEST_VOLUME = 2.0, 300.0  # Å³ an atom; known crystals lie between about 4 and 120
-PRECISIONS = ("highest", "high", "medium")
+PRECISIONS = ("highest", "high", "medium", "bf16")
 CLOSEST = 0.5  # Å; nearer atoms make a structure invalid (section 8.6)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Crystals that were finished together: their numbers in the run, and for bad ones what is wrong."""
+    """Crystals that were finished together: their numbers in the run, and for bad ones what is wrong.
+
+    `attempts` tells how often each was begun anew, `machine` what the batch was computed on.
+    """
 
     crystals: Crystals
     indices: tuple[int, ...]
     problems: dict[int, str] = field(default_factory=dict)
     attempts: tuple[int, ...] = ()
+    machine: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of a run's crystals, batch after batch as they were really made."""
+
+    batches: tuple[Batch, ...]
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """Each crystal's number in the run, in the order of the crystals."""
+        return tuple(index for batch in self.batches for index in batch.indices)
+
+    @property
+    def problems(self) -> dict[int, str]:
+        """By number in the run, what is wrong with those that stayed bad after all redraws."""
+        return {index: said for batch in self.batches for index, said in batch.problems.items()}
+
+    @property
+    def redrawn(self) -> dict[int, int]:
+        """By number in the run, how often those that turned out bad were begun anew."""
+        pairs = (pair for batch in self.batches for pair in zip(batch.indices, batch.attempts, strict=True))
+        return {index: attempts for index, attempts in pairs if attempts}
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """Crystals denoised together: less than asked for at the end, and after memory ran out."""
+        return tuple(len(batch.indices) for batch in self.batches)
 
 
 @dataclass(frozen=True)
@@ -43,7 +76,7 @@ class Method:
     """How to walk: number of steps, scheme, corrector steps, and whether in the published (reference) way.
 
     The reference way draws one number for the whole lattice noise and takes corrector steps averaged over the batch;
-    the other, independent way gives each crystal noise and steps of its own.
+    the other, independent way gives each crystal noise and steps of its own. `precision` is as `generate` takes it.
     """
 
     steps: int = 100
@@ -61,6 +94,7 @@ class Method:
         return self.arguments() | {"scheme": self.scheme.name}
 
 
+DEFAULT = Method()
 PUBLISHED = Method(steps=1000, corrections=1, published=True)
 
 
@@ -89,7 +123,8 @@ def generate(
     steps, scheme, corrections, published
         See `Method`; `model.sampling.generate.PUBLISHED` is the released sampler.
     precision
-        Of matrix products: "highest" is float32; "high" and "medium" let the device use its faster units (TF32, bf16).
+        Of matrix products: "highest" is float32; "high" and "medium" let the device use its faster units (TF32, bf16);
+        "bf16" computes the network in bf16, geometry and the walk in float32.
     redraws
         How often a crystal that collapsed, exploded or turned infinite is begun anew; then it is kept and said to be.
     start
@@ -101,15 +136,32 @@ def generate(
     Raises ConstraintError where the model cannot follow the constraints.
 
     """
+    method = Method(steps, scheme, corrections, published, precision)
+    return generate_with_report(
+        model, constraints, method, batch_size=batch_size, redraws=redraws, start=start, done=done, watch=watch
+    )[0]
+
+
+def generate_with_report(
+    model: CrystalModel,
+    constraints: Constraints,
+    method: Method = DEFAULT,
+    *,
+    batch_size: int = 64,
+    redraws: int = 3,
+    start: Start | None = None,
+    done: Collection[int] = (),
+    watch: Watch = silent,
+) -> tuple[Crystals, Report]:
+    """The same as `generate`, with what became of each crystal: bad ones and why, redraws, the batches as made."""
     requests.check(constraints, model, start)
-    if batch_size < 1 or redraws < 0 or corrections < 0:
+    if batch_size < 1 or redraws < 0 or method.corrections < 0:
         raise ValueError(
             f"Batches hold at least 1 crystal, redraws and corrections are at least 0; found {batch_size}, {redraws} "
-            f"and {corrections}."
+            f"and {method.corrections}."
         )
-    if precision not in PRECISIONS:
-        raise ValueError(f"The precision is one of {', '.join(PRECISIONS)}; found {precision!r}.")
-    method = Method(steps, scheme, corrections, published, precision)
+    if method.precision not in PRECISIONS:
+        raise ValueError(f"The precision is one of {', '.join(PRECISIONS)}; found {method.precision!r}.")
     todo = [i for i in range(constraints.count) if i not in set(done)]
     finished: list[Batch] = []
     while todo:
@@ -124,7 +176,7 @@ def generate(
         finished.append(batch)
         made = constraints.count - len(todo)
         watch(Progress(stage="generate", done=made, total=constraints.count, payload=batch))
-    return Crystals.join([b.crystals for b in finished])
+    return Crystals.join([b.crystals for b in finished]), Report(tuple(finished))
 
 
 def _batch(
@@ -149,7 +201,16 @@ def _batch(
         rows = torch.tensor(again, dtype=torch.long)
         attempts[rows] += 1
     return Batch(Crystals.join([c for c in crystals if c is not None]), tuple(indices), problems,
-                 tuple(attempts.tolist()))
+                 tuple(attempts.tolist()), machine(model))
+
+
+def machine(model: CrystalModel) -> dict[str, Any]:
+    """What a model computes on: device, threads of the processor, PyTorch's version."""
+    device = next(model.denoiser.parameters()).device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
+    return {
+        "device": str(device), "kind": name, "threads": torch.get_num_threads(), "torch": torch.__version__,
+    }
 
 
 def _attempt(
@@ -169,7 +230,8 @@ def _attempt(
     if model.diffusion.species is None:  # crystal structure prediction: elements are known from the start
         noisy = noisy.replace(numbers=_fixed_species(palette, noisy))
     plan = Walk(
-        denoiser=guided(model.predict, constraints.guidance, model.taught_together), diffusion=model.diffusion,
+        denoiser=guided(_predict(model, method.precision), constraints.guidance, model.taught_together),
+        diffusion=model.diffusion,
         conditions=conditions, streams=streams, palette=palette, scheme=method.scheme, corrections=method.corrections,
         published=method.published, given=None if start is None else start.given(len(index), device),
     )
@@ -184,11 +246,23 @@ def _attempt(
     return made.to("cpu"), finite.cpu()
 
 
+def _predict(model: CrystalModel, precision: str) -> Denoiser:
+    """The model's answers, computed in bf16 where that is asked for; they are float32 in any case."""
+    if precision != "bf16":
+        return model.predict
+
+    def in_half(noisy: Crystals, t: Tensor, conditions: Conditions) -> Prediction:
+        with torch.autocast(noisy.device.type, torch.bfloat16):
+            return model.predict(noisy, t, conditions)
+
+    return in_half
+
+
 @contextmanager
 def _products(precision: str) -> Iterator[None]:
     """Matrix products of a precision, and afterwards of the one that was set before."""
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(precision)
+    torch.set_float32_matmul_precision("highest" if precision == "bf16" else precision)
     try:
         yield
     finally:

@@ -1,6 +1,8 @@
 """From what a person asks to what a walk needs: sizes, targets, conditions, starting points."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -56,6 +58,36 @@ class Start:
             return torch.zeros(len(self.crystal.frac), dtype=torch.bool)
         return self.keep_elements.bool()
 
+    def to_json(self) -> dict[str, Any]:
+        """In plain numbers and lists, all that is needed to begin there again."""
+        def told(mask: Tensor | None) -> list[bool] | None:
+            return None if mask is None else mask.bool().tolist()
+
+        return {
+            "crystal": {
+                "frac": self.crystal.frac.tolist(), "cell": self.crystal.cell[0].tolist(),
+                "numbers": self.crystal.numbers.tolist(),
+            },
+            "keep_sites": told(self.keep_sites), "keep_elements": told(self.keep_elements),
+            "keep_cell": self.keep_cell, "strength": self.strength,
+        }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> "Start":
+        """A start from what `to_json` gave."""
+        def mask(kept: Sequence[bool] | None) -> Tensor | None:
+            return None if kept is None else torch.tensor(kept)
+
+        crystal = data["crystal"]
+        return Start(
+            crystal=Crystals(
+                frac=torch.tensor(crystal["frac"]), cell=torch.tensor([crystal["cell"]]),
+                numbers=torch.tensor(crystal["numbers"]), n_atoms=torch.tensor([len(crystal["numbers"])]),
+            ),
+            keep_sites=mask(data["keep_sites"]), keep_elements=mask(data["keep_elements"]),
+            keep_cell=data["keep_cell"], strength=data["strength"],
+        )
+
     def given(self, copies: int, device: torch.device | str = "cpu") -> Given:
         """The kept parts of so many copies."""
         atoms = len(self.crystal.frac)
@@ -78,11 +110,35 @@ def check(constraints: Constraints, model: CrystalModel, start: Start | None = N
             f"The model {model.name} listens to {listens}, and was asked for {', '.join(deaf)}. "
             "Load a model fine-tuned on it, or drop that target."
         )
+    _check_guidance(constraints, model)
     if model.predicts_structures_only and constraints.formula is None:
         raise ConstraintError(f"The model {model.name} predicts structures only: give it a formula.")
     if start is not None:
         _check_start(constraints, start)
     sizes(constraints, model, Streams(0, torch.zeros(1, dtype=torch.long)), start)
+
+
+def heard(constraints: Constraints, model: CrystalModel) -> tuple[str, ...]:
+    """Names of the conditions that this model is told of these constraints."""
+    names = sorted(constraints.targets)
+    if constraints.space_group is not None:
+        names.append("space_group")
+    if "chemical_system" in model.properties and constraints.required:
+        names.append("chemical_system")
+    return tuple(names)
+
+
+def _check_guidance(constraints: Constraints, model: CrystalModel) -> None:
+    if not isinstance(constraints.guidance, Mapping):
+        return
+    asked, given = set(heard(constraints, model)), set(constraints.guidance)
+    if idle := sorted(given - asked):
+        raise ConstraintError(f"Guidance names {', '.join(idle)}, for which nothing was asked; ask for it, or drop it.")
+    if missing := sorted(asked - given):
+        raise ConstraintError(
+            f"Guidance names {', '.join(sorted(given)) or 'nothing'} and leaves out {', '.join(missing)}, which would "
+            "not be followed; give each a strength."
+        )
 
 
 def _check_start(constraints: Constraints, start: Start) -> None:
@@ -142,9 +198,8 @@ def conditions(constraints: Constraints, model: CrystalModel, streams: Streams) 
         values[name] = low + (high - low) * streams.uniform()[:, 0]
     if constraints.space_group is not None:
         values["space_group"] = torch.full((batch,), float(constraints.space_group))
-    system = constraints.chemical_system or (constraints.required or None)
-    if "chemical_system" in model.properties and system:
-        values["chemical_system"] = multi_hot([system] * batch)
+    if "chemical_system" in heard(constraints, model):
+        values["chemical_system"] = multi_hot([constraints.required] * batch)
     return Conditions.of(**values)
 
 

@@ -1,6 +1,7 @@
 """Several adapters on one base: taught apart, worn together."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from torch import nn
 
@@ -41,6 +42,30 @@ def wear(base: CrystalModel, adapters: Sequence[CrystalModel]) -> CrystalModel:
         properties=tuple(heard),
         groups=tuple(a.properties for a in adapters),
         base=base.hash,
+    )
+
+
+def worn(models: Sequence[CrystalModel]) -> CrystalModel:
+    """One model out of several: itself if it is alone, else the base among them (or under them) with all adapters.
+
+    Raises MisfitError as `wear` does, and for more than one base.
+    """
+    if len(models) == 1:
+        return models[0]
+    bases, adapters = [m for m in models if not m.properties], [m for m in models if m.properties]
+    if len(bases) > 1:
+        raise MisfitError(f"{', '.join(m.name for m in bases)} listen to no property; wear adapters on one of them.")
+    return wear(bases[0] if bases else undressed(adapters[0]), adapters)
+
+
+def undressed(model: CrystalModel) -> CrystalModel:
+    """The base under a model's adapters: the same weights without them."""
+    sizes = {k: v for k, v in model.denoiser.arguments.items() if k not in ("properties", "log10")}
+    bare = GemNetDenoiser(**sizes)
+    bare.load_state_dict({k: v for k, v in model.denoiser.state_dict().items() if not k.startswith(ADAPTERS)})
+    device = next(model.denoiser.parameters()).device
+    return replace(
+        model, name=f"the base of {model.name}", denoiser=bare.to(device).eval(), properties=(), groups=None, base=None
     )
 
 
