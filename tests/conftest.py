@@ -54,3 +54,25 @@ def famous():
     from model.testing import famous
 
     return famous
+
+
+@pytest.fixture(scope="session")
+def chgnet():
+    """CHGNet, loaded once."""
+    from model.relax.chgnet import CHGNetPotential
+
+    return CHGNetPotential()
+
+
+@pytest.fixture(scope="session")
+def shaken():
+    """Famous crystals joined, each coordinate shaken by so much of the cell: `shaken(names, 0.01)`."""
+    from model.crystals import Crystals
+    from model.testing import famous
+
+    def shaken(names, by):
+        joined = Crystals.join([famous(name) for name in names])
+        shift = by * torch.randn(joined.frac.shape, generator=torch.Generator().manual_seed(0))
+        return joined.replace(frac=torch.remainder(joined.frac + shift, 1.0))
+
+    return shaken

@@ -23,15 +23,8 @@ NAMES = ("rocksalt-NaCl", "rutile-TiO2", "rocksalt-NaCl", "cesium-chloride-CsCl"
 
 
 @pytest.fixture(scope="module")
-def chgnet():
-    return CHGNetPotential()
-
-
-@pytest.fixture(scope="module")
-def crystals():
-    joined = Crystals.join([famous(name) for name in NAMES])
-    shift = 0.002 * torch.randn(joined.frac.shape, generator=torch.Generator().manual_seed(0))
-    return joined.replace(frac=torch.remainder(joined.frac + shift, 1.0))
+def crystals(shaken):
+    return shaken(NAMES, 0.002)
 
 
 @pytest.fixture(scope="module")

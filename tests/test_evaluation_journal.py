@@ -8,28 +8,18 @@ import time
 
 import pandas as pd
 import pytest
-import torch
 
-from model.crystals import Crystals
 from model.evaluation.evaluate import evaluate
 from model.evaluation.journal import Journal
 from model.io import to_structures, write_cif
 from model.relax.chgnet import CHGNetPotential
-from model.testing import famous
 
 NAMES = ("rocksalt-NaCl", "rutile-TiO2", "bcc-Fe", "diamond-Si", "perovskite-SrTiO3")
 
 
 @pytest.fixture(scope="module")
-def chgnet():
-    return CHGNetPotential()
-
-
-@pytest.fixture(scope="module")
-def crystals():
-    joined = Crystals.join([famous(name) for name in NAMES])
-    shift = 0.01 * torch.randn(joined.frac.shape, generator=torch.Generator().manual_seed(0))
-    return joined.replace(frac=torch.remainder(joined.frac + shift, 1.0))
+def crystals(shaken):
+    return shaken(NAMES, 0.01)
 
 
 class Counting:

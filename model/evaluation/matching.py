@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,13 +26,23 @@ APART = 0.35
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """A crystal made ready for matching once, to be compared many times. `reduced` is None where it is no crystal."""
+    """A crystal made ready for matching once, to be compared many times; reduced when it is first compared."""
 
     id: str
     formula: str
     composition: dict[str, float]
     fingerprint: UInt8[np.ndarray, " pairs_shell"]
-    reduced: "Structure | None"
+    structure: "Structure | None" = field(repr=False)
+
+    @cached_property
+    def reduced(self) -> "Structure | None":
+        """The cell that the matcher compares; None where it is no crystal."""
+        if self.structure is None:
+            return None
+        with warnings.catch_warnings(), suppress(Exception):  # a collapsed cell breaks it and matches nothing
+            warnings.simplefilter("ignore")
+            return reduce(self.structure)
+        return None
 
     @property
     def n_primitive(self) -> int:
@@ -45,23 +56,19 @@ def probe(crystal: Crystals, name: str = "") -> Probe:
 
     structure = to_structures(crystal)[0]
     composition = structure.composition
-    found, reduced = np.zeros(0, dtype=np.uint8), None
-    with warnings.catch_warnings(), suppress(Exception):  # a collapsed cell breaks these in many ways, and matches none
-        warnings.simplefilter("ignore")
+    try:
         found = fingerprint(crystal)
-        reduced = reduce(structure)
+    except ValueError:  # no cell, no crystal
+        found, structure = np.zeros(0, dtype=np.uint8), None
     return Probe(
         id=name, formula=composition.reduced_formula, composition=composition.get_el_amt_dict(),
-        fingerprint=found, reduced=reduced,
+        fingerprint=found, structure=structure,
     )  # fmt: skip
 
 
 def reduce(structure: "Structure") -> "Structure":
-    """The primitive, Niggli-reduced cell as the matcher itself makes it."""
-    from pymatgen.analysis.structure_matcher import StructureMatcher
-
-    # the matcher's own step, made once for each crystal instead of once for each comparison
-    return StructureMatcher._get_reduced_structure(structure)  # noqa: SLF001
+    """The Niggli-reduced, then primitive cell: the matcher's own step, without its copies and its cache."""
+    return structure.get_reduced_structure(reduction_algo="niggli").get_primitive_structure()
 
 
 @dataclass(frozen=True)
@@ -88,15 +95,19 @@ class Matcher:
 
     def same(self, one: Probe, other: Probe) -> bool:
         """Whether two crystals are the same: exactly the matcher's verdict, reached sooner."""
-        if one.formula != other.formula or one.reduced is None or other.reduced is None:
+        if one.formula != other.formula:
             return False
-        return self._as_they_are(one, other) or (self.disordered and self.same_parent(one.reduced, other.reduced))
+        if self._as_they_are(one, other):
+            return True
+        if not self.disordered or one.reduced is None or other.reduced is None:
+            return False
+        return self.same_parent(one.reduced, other.reduced)
 
     def _as_they_are(self, one: Probe, other: Probe) -> bool:
-        if one.n_primitive != other.n_primitive:
-            return False
         comparable = len(one.fingerprint) == len(other.fingerprint) > 0
         if comparable and distance(one.fingerprint, other.fingerprint[None])[0] > APART:
+            return False
+        if one.reduced is None or other.reduced is None or one.n_primitive != other.n_primitive:
             return False
         return self.fit(one.reduced, other.reduced)
 
@@ -188,13 +199,12 @@ def _among_ordered(one: Probe, known: KnownCrystals, matcher: Matcher) -> Neares
     if not len(rows):
         return None
     away = known.distances(one.fingerprint, rows)
-    order = np.lexsort((away, known.n_primitive[rows] != one.n_primitive))  # those that can match come first
-    first = order[0]
     if not known.has_structures:
+        first = np.lexsort((away, known.n_primitive[rows] != one.n_primitive))[0]  # those that can match come first
         alike = known.n_primitive[rows[first]] == one.n_primitive
         verdict = _by_distance(float(away[first])) if alike else False
         return _answer(known, int(rows[first]), float(away[first]), verdict)
-    place = _matching(one, known, matcher, rows, away, order)
+    place = _matching(one, known, matcher, rows, away)
     if place is None:
         place = int(np.argmin(away))
         return _answer(known, int(rows[place]), float(away[place]), False)
@@ -207,20 +217,20 @@ def _matching(
     matcher: Matcher,
     rows: Int[np.ndarray, " found"],
     away: Float[np.ndarray, " found"],
-    order: Int[np.ndarray, " found"],
 ) -> int | None:
-    """Which of some known crystals matches: as they are first, then as a disordered parent where that is asked."""
-    if one.reduced is None:
+    """Which of some known crystals matches, nearest first: as they are, then as a disordered parent where asked."""
+    order = np.argsort(away, kind="stable")
+    near = [place for place in order if not (np.isfinite(away[place]) and away[place] > APART)]
+    if not (near or matcher.disordered) or one.reduced is None:
         return None
-    for place in order:
-        if known.n_primitive[rows[place]] != one.n_primitive or (np.isfinite(away[place]) and away[place] > APART):
-            break
-        if matcher.fit(one.reduced, _structure(known, int(rows[place]))):
+    for place in near:
+        if known.n_primitive[rows[place]] == one.n_primitive and matcher.fit(
+            one.reduced, _structure(known, int(rows[place]))
+        ):
             return int(place)
-    if matcher.disordered:
-        for place in order:
-            if matcher.same_parent(one.reduced, _structure(known, int(rows[place]))):
-                return int(place)
+    for place in order if matcher.disordered else ():
+        if matcher.same_parent(one.reduced, _structure(known, int(rows[place]))):
+            return int(place)
     return None
 
 
@@ -274,19 +284,27 @@ def families(probes: Sequence[Probe]) -> list[list[str]]:
 
     Only crystals of one formula whose fingerprints agree, like elements counted as one, are compared.
     """
-    matcher = Matcher(disordered=True)
-    kinds: dict[str, list[tuple[Probe, np.ndarray, list[str]]]] = {}
+    kinds: dict[str, list[Probe]] = {}
     for one in probes:
-        kin, level = kinds.setdefault(one.formula, []), _level(one)
+        kinds.setdefault(one.formula, []).append(one)
+    matcher = Matcher(disordered=True)
+    return [group for kin in kinds.values() for group in ([[kin[0].id]] if len(kin) == 1 else _kin(kin, matcher))]
+
+
+def _kin(probes: Sequence[Probe], matcher: Matcher) -> list[list[str]]:
+    """The same for crystals of one formula."""
+    found: list[tuple[Probe, np.ndarray, list[str]]] = []
+    for one in probes:
+        level = _level(one)
         home = next((
-            names for first, other, names in kin
+            names for first, other, names in found
             if len(level) == len(other) > 0 and distance(level, other[None])[0] <= APART and matcher.same(one, first)
         ), None)  # fmt: skip
         if home is None:
-            kin.append((one, level, [one.id]))
+            found.append((one, level, [one.id]))
         else:
             home.append(one.id)
-    return [names for kin in kinds.values() for _, _, names in kin]
+    return [names for _, _, names in found]
 
 
 def _level(one: Probe) -> UInt8[np.ndarray, " pairs_shell"]:

@@ -87,7 +87,7 @@ def _hulls(good: "pd.DataFrame", asked: int, others: Mapping[str, np.ndarray]) -
         yield _mean(f"energy above hull by {name}", f"mean, above the hull of {name}", values, "eV/atom")
     if "own_hull" in good:
         words = "mean, above the hull in which the known phases of a crystal's very system are replaced by the set"
-        yield _mean("energy above own hull", words, _numbers(good, "own_hull"), "eV/atom")
+        yield _mean("energy above own hull", words, _numbers(good, "own_hull"), "eV/atom", least=0)
     if "hull_coverage" in good:
         bare = ~(_numbers(good, "hull_coverage") > 0)
         yield _rate("hull uncovered", "no phase known in its chemical system and subsystems, or an element outside the "
@@ -153,7 +153,7 @@ def _environments(good: "pd.DataFrame") -> Iterator[Metric | None]:
     share = _numbers(good, "known_environments")
     words = "coordination and bond lengths as in known crystals of the same elements, after relaxation"
     yield _rate("known surroundings", f"every atom has {words}", share >= 1, len(good))
-    yield _mean("atoms in known surroundings", f"mean share of atoms that have {words}", share)
+    yield _mean("atoms in known surroundings", f"mean share of atoms that have {words}", share, least=0, most=1)
 
 
 def _symmetry(good: "pd.DataFrame") -> Iterator[Metric | None]:
@@ -175,12 +175,12 @@ def _displacement(good: "pd.DataFrame") -> Iterator[Metric | None]:
         "mean over crystals of the displacement from generated to relaxed, by the matcher's mapping of the refined "
         "cell onto the relaxed one; 0.5 atomic spacings where it finds none"
     )
-    yield _mean("RMSD", words, _numbers(good, "rmsd"), "Å")
+    yield _mean("RMSD", words, _numbers(good, "rmsd"), "Å", least=0)
     if "rmsd_paired" in good:
         paired = _numbers(good, "rmsd_paired")
         yield _mean("RMSD, atoms paired", "mean over crystals of the root-mean-square displacement from generated to "
                     "relaxed, over the best pairing of like atoms, drift of the whole and strain of the cell taken out",
-                    paired, "Å")  # fmt: skip
+                    paired, "Å", least=0)  # fmt: skip
         seen = np.isfinite(paired)
         yield _rate(f"RMSD ≤ {CLOSE:g} Å", f"atoms paired, at most {CLOSE:g} Å: what 95 % of the paper's crystals stay "
                     "within", (paired <= CLOSE)[seen], int(seen.sum()))  # fmt: skip
@@ -204,7 +204,7 @@ def _obedience(good: "pd.DataFrame", asked: int, constraints: Constraints | None
         wish = f"{target.low:g}" if target.low == target.high else f"{target.low:g} to {target.high:g}"
         off = off_target(values, target)
         yield _mean(f"error to target {name}", f"mean distance of {label} from {wish}", off,
-                    COLUMNS[column].unit if column in COLUMNS else "")  # fmt: skip
+                    COLUMNS[column].unit if column in COLUMNS else "", least=0)  # fmt: skip
         if target.low < target.high:
             yield _rate(f"{name} in range", f"{label} within {wish}", off == 0, len(good))
             hit &= off == 0
@@ -236,12 +236,14 @@ def _rate(name: str, definition: str, hits: np.ndarray, n: int) -> Metric | None
     )
 
 
-def _mean(name: str, definition: str, values: np.ndarray, unit: str = "") -> Metric | None:
+def _mean(
+    name: str, definition: str, values: np.ndarray, unit: str = "", least: float = -np.inf, most: float = np.inf
+) -> Metric | None:
     values = values[np.isfinite(values)]
     if not len(values):
         return None
-    interval = mean_interval(values)
+    interval = mean_interval(values)  # the normal one, cut where no value can lie
     return Metric(
-        name=name, definition=definition, value=float(values.mean()), low=interval.low, high=interval.high,
-        n=len(values), unit=unit,
+        name=name, definition=definition, value=float(values.mean()), low=max(interval.low, least),
+        high=min(interval.high, most), n=len(values), unit=unit,
     )  # fmt: skip

@@ -1,6 +1,7 @@
 """Crystals from and to pymatgen structures and ASE atoms. Edge: pymatgen, ase."""
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -66,11 +67,15 @@ def from_structures(structures: Sequence[Structure]) -> Crystals:
 
 def to_structures(crystals: Crystals) -> list[Structure]:
     """Pymatgen structures, atoms in the same order; undecided atoms become the dummy species X."""
-    species = {z: Element(symbol) for z, symbol in enumerate(SYMBOLS) if 0 < z <= LAST_ELEMENT}
-    species[MASK] = DummySpecies("X")
+    species = _species()
     return [
         Structure(cell, [species[int(z)] for z in numbers], frac) for frac, cell, numbers in _unpack(crystals)
     ]
+
+
+@cache
+def _species() -> dict[int, Element | DummySpecies]:
+    return {z: Element(symbol) for z, symbol in enumerate(SYMBOLS) if 0 < z <= LAST_ELEMENT} | {MASK: DummySpecies("X")}
 
 
 def from_atoms(atoms: Sequence[Atoms]) -> Crystals:
