@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import time
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from model.crystals import Crystals
 from model.evaluation.evaluate import evaluate, make_judge
 from model.evaluation.matching import Earlier
 from model.evaluation.reference import BadReferenceError, Reference
+from model.evaluation.stages import Stages
 from model.io import read_crystals, read_extxyz, to_structures, write_cif
 from model.relax.chgnet import CHGNetPotential
 from model.testing import famous, sound
@@ -110,6 +112,17 @@ def test_what_was_known_of_candidates_stays(crystals, chgnet):
     after = evaluate(before, potential=chgnet, relax=False).candidates.table
     assert after["seed"].tolist() == [3, 4]
     assert after["id"].tolist() == ["x", "y"]
+
+
+def test_every_stage_is_timed_and_they_add_up(crystals, chgnet):
+    stages = Stages({"before": 100.0})
+    start = time.perf_counter()
+    evaluate(crystals[:2], potential=chgnet, stages=stages)
+    took = time.perf_counter() - start
+    assert {"relaxation", "matching", "hull", "surroundings", "description"} <= set(stages.seconds)
+    assert min(stages.seconds.values()) >= 0
+    assert stages.total - 100 <= took + 1e-3
+    assert str(stages).startswith(f"{stages.total:.1f} s: before 100.0 s, ")
 
 
 class Moody:

@@ -1,8 +1,9 @@
 """From crystals to verdicts: relaxed, above the hull, unique, novel, and why not. Edge: pandas, pymatgen."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from model.evaluation.obedience import learn_obedience
 from model.evaluation.reasons import why_not_new, why_unstable
 from model.evaluation.reference import Reference
 from model.evaluation.scorecard import Scorecard, score
+from model.evaluation.stages import Stages
 from model.execution import INLINE, Progress, Watch, silent
 from model.properties.composition import balanced
 from model.properties.magnetism import magnetic_density
@@ -66,6 +68,7 @@ class Judge:
     potential: Potential
     matcher: Matcher = field(default_factory=Matcher)
     environments: KnownEnvironments = field(default_factory=KnownEnvironments.shipped)
+    stages: Stages = field(default_factory=Stages, compare=False)
 
     def describe(self, crystal: Crystals, name: str) -> dict[str, Any]:
         """What is seen without any energy."""
@@ -93,20 +96,26 @@ class Judge:
 
     def verdict(self, crystal: Crystals, relaxed: Relaxed, name: str, *, was_relaxed: bool = True) -> Verdict:
         """All but uniqueness, which needs the others."""
-        columns = self.describe(crystal, name)
+        with self.stages("description"):
+            columns = self.describe(crystal, name)
         failed = not np.isfinite(relaxed.energy)
         final = crystal if failed else relaxed.crystal
-        ready = probe(final, name)
+        with self.stages("matching"):
+            ready = probe(final, name)
         columns |= {
             "status": "failed" if failed else "judged",
             "relaxed_converged": bool(relaxed.converged) if was_relaxed else None,
             "relaxation_steps": relaxed.steps if was_relaxed else None,
         }
         reasons = [f"Not judged: {relaxed.reason}."] if failed else [relaxed.reason]
-        columns |= self._geometry(crystal, final, relaxed, was_relaxed and not failed)
-        columns |= self._surroundings(final)
-        columns |= self._energies(ready, relaxed, reasons)
-        columns |= self._novelty(ready, reasons)
+        with self.stages("displacement and symmetry"):
+            columns |= self._geometry(crystal, final, relaxed, was_relaxed and not failed)
+        with self.stages("surroundings"):
+            columns |= self._surroundings(final)
+        with self.stages("hull"):
+            columns |= self._energies(ready, relaxed, reasons)
+        with self.stages("matching"):
+            columns |= self._novelty(ready, reasons)
         columns["reason"] = " ".join(reason for reason in reasons if reason)
         return Verdict(row=relaxed.row, columns=columns, relaxed=relaxed, probe=ready)
 
@@ -179,6 +188,7 @@ def evaluate(
     constraints: Constraints | None = None,
     others: Sequence[Reference] = (),
     journal: Journal | None = None,
+    stages: Stages | None = None,
     executor: Executor = INLINE,
     watch: Watch = silent,
 ) -> Evaluation:
@@ -187,18 +197,22 @@ def evaluate(
     `potential` is CHGNet and `reference` the shipped one unless given. `made` and `missing` account for crystals that
     were generated but are not here. `earlier` are crystals of the same set judged before, for uniqueness. `constraints`
     are what was asked, where that is known; `others` are further references whose hulls are told of too. With a
-    `journal`, what came to rest in an interrupted evaluation is not relaxed again. `watch` hears of every crystal as
-    soon as it is judged, as a `Verdict`.
+    `journal`, what came to rest in an interrupted evaluation is not relaxed again. `stages` is told where the time
+    goes. `watch` hears of every crystal as soon as it is judged, as a `Verdict`.
     """
     crystals, names = _names(candidates, ids)
-    judge = make_judge(potential, reference, matcher)
+    judge = replace(make_judge(potential, reference, matcher), stages=Stages() if stages is None else stages)
+    start = time.perf_counter() - judge.stages.total
     found: list[Verdict | None] = [None] * len(crystals)
     for verdict in judging(
         judge, crystals, names, relax=relax, fmax=fmax, steps=steps, journal=journal, executor=executor, watch=watch
     ):
         found[verdict.row] = verdict
-    verdicts = settle([v for v in found if v is not None], earlier or Earlier(judge.matcher))
-    table = _learn_of_the_set(tabulate(verdicts, candidates), verdicts, judge)
+    judge.stages.add("relaxation" if relax else "energies", time.perf_counter() - start - judge.stages.total)
+    with judge.stages("matching"):
+        verdicts = settle([v for v in found if v is not None], earlier or Earlier(judge.matcher))
+    with judge.stages("the set as a whole"):
+        table = _learn_of_the_set(tabulate(verdicts, candidates), verdicts, judge)
     table = table if constraints is None else learn_obedience(table, constraints)
     above = {other.name: _above(verdicts, other, judge.potential.name) for other in others}
     card = score(

@@ -12,6 +12,7 @@ from model.evaluation.journal import Journal
 from model.evaluation.matching import Matcher
 from model.evaluation.reference import Reference
 from model.evaluation.scorecard import Scorecard
+from model.evaluation.stages import Stages
 from model.execution import Watch, processes, silent
 from model.relax.potential import Potential
 
@@ -37,6 +38,7 @@ def judge_folder(
     matcher: Matcher | None = None,
     others: Sequence[Reference] = (),
     workers: int = 1,
+    stages: Stages | None = None,
     watch: Watch = silent,
 ) -> Scorecard:
     """Judge what was read and keep the verdicts in `out`, which must not exist yet.
@@ -55,7 +57,7 @@ def judge_folder(
         evaluation = evaluate(
             accounted.candidates, potential=potential, reference=reference, relax=relax, fmax=fmax, steps=steps,
             made=accounted.made, missing=accounted.missing, constraints=accounted.constraints, matcher=matcher,
-            others=others, journal=journal, executor=executor, watch=watch,
+            others=others, journal=journal, stages=stages, executor=executor, watch=watch,
         )  # fmt: skip
     write(evaluation, out, skipped=reading.skipped)
     journal.end()

@@ -38,6 +38,7 @@ def evaluate(
     from model.evaluation.account import account
     from model.evaluation.matching import Matcher
     from model.evaluation.report import judge_folder
+    from model.evaluation.stages import Stages
     from model.io import read_crystals
 
     if matcher not in MATCHERS:
@@ -58,18 +59,20 @@ def evaluate(
         accounted = account(reading, folder, made=made, missing=_named(missing or []), unfinished=unfinished)
         for name, reason in list(accounted.missing.items())[:20]:
             typer.echo(f"Missing: {name}: {reason}", err=True)
+        stages = Stages()
         known, potential = _reference(reference), energy_model_of(energy_model)
         with bar() as watch:
             card = judge_folder(
                 reading, out, potential=potential, reference=known, accounted=accounted, relax=relax, fmax=fmax,
                 steps=steps, matcher=Matcher(disordered=matcher == "disordered"),
-                others=[_reference(one) for one in also or []], workers=workers, watch=watch,
+                others=[_reference(one) for one in also or []], workers=workers, stages=stages, watch=watch,
             )  # fmt: skip
     except KeyboardInterrupt:
         raise fail("Stopped. What has come to rest is kept: the same command goes on from there.", code=130) from None
     except (ValueError, OSError, ImportError) as error:
         raise fail(str(error)) from error
     typer.echo(str(card))
+    typer.echo(f"Judging took {stages}", err=True)
     typer.echo(f"\nVerdicts are in {out}: candidates.csv, scorecard.json, relaxed.extxyz, cif/.")
 
 
