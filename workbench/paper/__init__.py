@@ -9,10 +9,13 @@ _HOMES = {
     "make": "workbench.paper.making",
     "table": "workbench.paper.tables",
     "labels": "workbench.paper.tables",
+    "tables": "workbench.paper.tables",
     "numbers": "workbench.paper.numbers",
     "rates": "workbench.paper.rates",
     "show": "workbench.paper.showing",
     "say": "workbench.paper.showing",
+    "in_words": "workbench.paper.showing",
+    "training": "workbench.paper.training",
 }
 
 __all__ = list(_HOMES)

@@ -25,10 +25,6 @@ class Ask:
     constraints: Constraints
     method: Method = field(default_factory=Method)
 
-    def but(self, **changes: Any) -> "Ask":
-        """The same with other constraints, as `count=4`."""
-        return replace(self, constraints=replace(self.constraints, **changes))
-
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -58,11 +54,6 @@ class Plan:
         names = " and ".join(dict.fromkeys(ask.model for ask in self.asks))
         steps = self.asks[0].method.steps
         return f"{self.count} crystals are generated now by `{names}` in {steps} steps each, relaxed and judged."
-
-    def but(self, *, count: int, method: Method | None = None) -> "Plan":
-        """The same with so many crystals for each ask, or another way to walk."""
-        asks = tuple(replace(ask, method=method or ask.method).but(count=count) for ask in self.asks)
-        return replace(self, asks=asks)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,10 +101,10 @@ _FIGURES: Mapping[str, _Figure] = MappingProxyType({
 })  # fmt: skip
 
 
-def plan(table: str, preset: str) -> Plan:
-    """The plan of a table of the figures under a preset.
+def plan(table: str, preset: str, *, count: int | str | None = None, steps: int | str | None = None) -> Plan:
+    """The plan of a table of the figures under a preset, with other numbers where `count` or `steps` say so.
 
-    Raises PlanError for a table or a preset that there is not.
+    Raises PlanError for a table or a preset that there is not, or a number that is none.
     """
     if preset not in PRESETS:
         raise PlanError(f"The preset is one of {', '.join(PRESETS)}; found {preset!r}.")
@@ -121,14 +112,22 @@ def plan(table: str, preset: str) -> Plan:
         raise PlanError(f"There is no series {table!r}; there are {', '.join(_FIGURES)}.")
     one = _FIGURES[table]
     paper = preset == "paper"
-    count = one.paper_count if paper else one.quick_count or 1
-    wishes = _wishes(one, one.their_targets if paper else one.targets, count)
+    method = PUBLISHED if paper else Method()
+    method = method if steps is None else replace(method, steps=_whole("steps", steps))
+    many = one.paper_count if paper else one.quick_count or 1
+    many = many if count is None else _whole("count", count)
+    wishes = _wishes(one, one.their_targets if paper else one.targets, many)
     asks = tuple(
-        Ask(model=one.theirs if paper else one.ours, constraints=wish, method=PUBLISHED if paper else Method())
-        for wish in wishes
+        Ask(model=one.theirs if paper else one.ours, constraints=wish, method=method) for wish in wishes
     )
     generates = paper or (preset == "quick" and bool(one.quick_count))
     return Plan(figure=table, preset=preset, table=table, asks=asks, generates=generates, bulk_modulus=one.bulk_modulus)
+
+
+def _whole(name: str, value: int | str) -> int:
+    if not str(value).isdecimal() or int(value) < 1:
+        raise PlanError(f"{name} is a whole number of at least 1; found {value!r}.")
+    return int(value)
 
 
 def _wishes(one: _Figure, targets: Mapping[str, float], count: int) -> list[Constraints]:

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +11,17 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 WIDTH, HEIGHT = 820, 420  # pixels
+_NOTHING = re.compile(r"\bnan\b|none of none|\b0 crystals\b")
 
 
-def show(figure: "Figure", *, width: int = WIDTH, height: int = HEIGHT, still: bool = False) -> None:
+def show(figure: "Figure", *, width: int = WIDTH, height: int | None = None, still: bool = False) -> None:
     """Show a figure in the cell; where kaleido and a browser are, a picture is kept beside, for pages without plotly.
 
     A `still` figure, one of many small parts, is kept as a picture alone where one can be made.
     """
     from IPython.display import display
 
-    figure.update_layout(width=width, height=height)
+    figure.update_layout(width=width, height=height or figure.layout.height or HEIGHT)
     display(bundle(figure, picture=find_spec("kaleido") is not None, still=still), raw=True)
 
 
@@ -42,8 +44,29 @@ def _small(png: bytes) -> bytes:
     return kept.getvalue()
 
 
+def in_words() -> None:
+    """From now on a mistake in data, names or targets ends a cell with its sentence alone, without a traceback."""
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    if shell is not None:
+        shell.set_custom_exc((ValueError, OSError), _sentence)
+
+
+def _sentence(*told: Any, **_: Any) -> list[str]:
+    """IPython's handler: it is told the shell, the kind of error, the error and its traceback."""
+    error = told[2]
+    words = f"**Stopped.** {error}"
+    say(words)
+    return [words]
+
+
 def say(*sentences: str) -> None:
-    """Show sentences as a paragraph; whatever numbers they hold were computed in the cell."""
+    """Show sentences as a paragraph; whatever numbers they hold were computed in the cell.
+
+    A sentence about nothing (a rate over no crystals, a number that is none) is left out.
+    """
     from IPython.display import Markdown, display
 
-    display(Markdown(" ".join(sentences)))
+    if told := [sentence for sentence in sentences if sentence and not _NOTHING.search(sentence)]:
+        display(Markdown(" ".join(told)))

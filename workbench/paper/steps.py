@@ -5,12 +5,53 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from workbench.paper import tables
 from workbench.paper.tables import TableError, run_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 METRICS = {"S.U.N.": "sun", "stable": "stable", "novel": "novel", "unique": "unique", "RMSD": "rmsd", "P1": "p1"}
+
+
+def table(name: str) -> "pd.DataFrame":
+    """The table of a curve by name; one without rows, which says so, where it is not there."""
+    import pandas as pd
+
+    path = tables.folder() / f"{name}.csv"
+    if path.exists():
+        return pd.read_csv(path)
+    print(f"{path.name} is not in {tables.folder()}; data/README.md tells how it is made.")
+    names = ["steps", "corrections", "evaluations", "count"]
+    names += [part for short in METRICS.values() for part in (short, f"{short}_low", f"{short}_high")]
+    return pd.DataFrame({name: pd.Series(dtype=float) for name in names})
+
+
+def hints(runs: "pd.DataFrame") -> list[str]:
+    """Sentences that name, for S.U.N. and RMSD, the best run and the cheapest that is not told apart from it."""
+    sentences = []
+    for column, word, lower in (("sun", "S.U.N.", False), ("rmsd", "RMSD", True)):
+        rows = runs.dropna(subset=[column])
+        if rows.empty:
+            continue
+        best = rows.loc[rows[column].idxmin() if lower else rows[column].idxmax()]
+        alike = rows[(rows[f"{column}_low"] <= best[column]) & (rows[f"{column}_high"] >= best[column])]
+        cheap = alike.loc[alike["evaluations"].idxmin()]
+        sentences.append(
+            f"{word}: best {_value(best, column)} with {_way(best)}; {_way(cheap)} "
+            f"({cheap['evaluations']:.0f} network evaluations a crystal, {_value(cheap, column)}) "
+            "cannot be told apart from it."
+        )
+    return sentences or ["There are no runs to compare."]
+
+
+def _value(run: "pd.Series", column: str) -> str:
+    return f"{run[column]:.2f} Å" if column == "rmsd" else f"{run[column]:.1%}"
+
+
+def _way(run: "pd.Series") -> str:
+    corrector = f" and {run['corrections']:.0f} corrector" if run["corrections"] else ""
+    return f"{run['steps']:.0f} steps{corrector}"
 
 
 def gather(folders: Sequence[Path]) -> "pd.DataFrame":

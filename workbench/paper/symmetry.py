@@ -24,10 +24,10 @@ def crystal_system(group: int) -> str:
 
 
 def symbol(group: int) -> str:
-    """International symbol of a space group number."""
-    from pymatgen.symmetry.groups import sg_symbol_from_int_number
+    """International short symbol of a space group number, as P6_3/mmc."""
+    import moyopy
 
-    return sg_symbol_from_int_number(int(group))
+    return moyopy.SpaceGroupType(int(group)).hm_short.replace(" ", "")
 
 
 def shares(statistics: Statistics) -> dict[int, float]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
     from pymatgen.core import Structure
 
+ROW = 280  # pixels
 RADIUS, ATOM = 0.8, 20.0  # of every atom in Å, and how many points the picture gives an ångström
 
 
@@ -44,8 +45,11 @@ def gallery(structures: "Sequence[Structure]", titles: Sequence[str], *, columns
     figure.for_each_xaxis(lambda axis: axis.update(domain=_shortened(axis.domain, 0.84)))  # legends stand beside
     figure.for_each_yaxis(lambda axis: axis.update(domain=_shortened(axis.domain, 0.86)))  # and titles above the cells
     font = {"family": style.FONT, "size": 12, "color": style.INK}
-    return figure.update_layout(template="none", font=font, paper_bgcolor="white", plot_bgcolor="white",
-                                margin={"l": 10, "r": 10, "t": 56, "b": 10})  # fmt: skip
+    rows = -(-len(shown) // columns)
+    return figure.update_layout(
+        template="none", font=font, paper_bgcolor="white", plot_bgcolor="white", height=ROW * rows,
+        margin={"l": 10, "r": 10, "t": 56, "b": 10},
+    )  # fmt: skip
 
 
 def _low(text: str) -> str:
