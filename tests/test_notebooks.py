@@ -151,3 +151,27 @@ def test_fine_tuning_speaks_in_sentences(monkeypatch, tmp_path):
         assert not errors, (case, errors)
         assert word in sentences(notebook), case
         assert ("Stopped" in sentences(notebook)) == (case != "holes"), case
+
+
+def test_drawing_keeps_outputs_and_nothing_of_the_machine(tmp_path, monkeypatch):
+    from nbclient.exceptions import CellExecutionError
+
+    from workbench.paper.drawing import draw
+
+    monkeypatch.delenv("PRESET", raising=False)
+    path = tmp_path / "one.ipynb"
+    cells = [nbformat.v4.new_code_cell("import os; print(os.environ['PRESET'])")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"orig_nbformat": 4}), path)
+    draw(path, "quick")
+    kept = nbformat.read(path, as_version=4)
+    assert kept.cells[0].outputs[0].text == "quick\n"
+    assert set(kept.metadata) == {"kernelspec", "language_info"}
+    assert kept.cells[0].metadata == {}
+    assert [p.name for p in tmp_path.iterdir()] == ["one.ipynb"]
+    before = path.read_bytes()
+    kept.cells.append(nbformat.v4.new_code_cell("1 / 0"))
+    nbformat.write(kept, path)
+    broken = path.read_bytes()
+    with pytest.raises(CellExecutionError):
+        draw(path)
+    assert path.read_bytes() == broken != before

@@ -90,5 +90,28 @@ def steps(
     typer.echo(f"{out}: {len(table)} runs.")
 
 
+@app.command()
+def draw(
+    notebooks: Annotated[list[Path], typer.Argument(help="Notebooks to execute where they lie.")],
+    preset: Annotated[str, typer.Option(help="quick, shipped or paper.")] = "shipped",
+) -> None:
+    """Execute notebooks and keep their outputs, with still pictures where kaleido and a browser are."""
+    from importlib.util import find_spec
+
+    from nbclient.exceptions import CellExecutionError
+
+    from workbench.commands.talk import fail
+    from workbench.paper.drawing import draw as execute
+
+    if find_spec("kaleido") is None:
+        typer.echo("Warning: kaleido is not installed, so no still pictures are kept; pip install kaleido.", err=True)
+    for path in notebooks:
+        try:
+            execute(path, preset)
+        except (OSError, ValueError, CellExecutionError) as error:
+            raise fail(f"{path} is left as it was: {error}") from error
+        typer.echo(f"{path}: {path.stat().st_size / 1e3:.0f} kB.")
+
+
 if __name__ == "__main__":
     app()
