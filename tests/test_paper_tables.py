@@ -62,6 +62,17 @@ def test_what_is_packed_comes_back(packed, loose):
         assert sorted(set(old.numbers.tolist())) == sorted(set(new.numbers.tolist()))
 
 
+def test_crystals_that_are_missing_count(tmp_path):
+    folder = judged(tmp_path, "one", wish=Constraints(chemical_system="Na-Cl", count=4))
+    card = json.loads((folder / "scorecard.json").read_text())
+    (folder / "scorecard.json").write_text(json.dumps(card | {"missing": {"s0-0003": "the cell exploded"}}))
+    found = tables.judged_folder(folder)
+    assert found["status"].tolist() == ["judged"] * 3 + ["missing"]
+    assert found.loc[3, "chemical_system"] == "Cl-Na"
+    assert found["cif"].notna().sum() == 3
+    assert rates.share(found.assign(stable=found["stable"].astype("boolean")), "stable").n == 4
+
+
 def test_the_same_rows_give_the_same_bytes(packed, tmp_path):
     tables.write(packed, tmp_path / "a.csv.gz")
     tables.write(packed, tmp_path / "b.csv.gz")

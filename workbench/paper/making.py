@@ -57,6 +57,7 @@ def _name(plan: Plan, ask: Ask) -> str:
 def _made(ask: Ask, run: Path, potential: "Potential", watch: Watch) -> "pd.DataFrame":
     """One ask's crystals, judged; each half is passed over where it is done already."""
     from model import io
+    from model.evaluation.account import account
     from model.evaluation.reference import Reference
     from model.evaluation.report import judge_folder
 
@@ -64,7 +65,11 @@ def _made(ask: Ask, run: Path, potential: "Potential", watch: Watch) -> "pd.Data
         _generate(ask, run, watch)
     judged = run.with_name(run.name + "-evaluated")
     if not judged.exists():
-        judge_folder(io.read_crystals(run), judged, potential=potential, reference=Reference.shipped(), watch=watch)
+        reading = io.read_crystals(run)
+        judge_folder(
+            reading, judged, potential=potential, reference=Reference.shipped(), accounted=account(reading, run),
+            watch=watch,
+        )  # fmt: skip
     return tables.judged_folder(judged)
 
 

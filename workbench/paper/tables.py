@@ -115,6 +115,7 @@ def judged_folder(judged: Path, *, structures: bool = True) -> "pd.DataFrame":
         raise TableError(f"{judged} holds no candidates.csv; judge the run first: workbench evaluate RUN.")
     found = pd.read_csv(path, keep_default_na=False, na_values=[""])
     told = run_of(judged)
+    found = pd.concat([found, _missing(judged, found, told)], ignore_index=True)
     # crystals that came from elsewhere are named by their folder, as published-mattergen+chemical_system
     found["model"] = told.get("model", {}).get("name", judged.name.removeprefix("published-").replace("+", "/"))
     found["asked"] = json.dumps(told.get("constraints", {}))
@@ -122,6 +123,21 @@ def judged_folder(judged: Path, *, structures: bool = True) -> "pd.DataFrame":
     found["judged_by"] = json.dumps(judges_of(judged))
     found["cif"] = _relaxed(judged, found) if structures else None
     return found
+
+
+def _missing(judged: Path, found: "pd.DataFrame", told: Mapping[str, Any]) -> "pd.DataFrame":
+    """Rows for crystals that were made and could not be judged: every rate of the set counts them."""
+    import pandas as pd
+
+    gone = [name for name in (_card(judged).get("missing") or {}) if name not in set(found["id"].astype(str))]
+    system = (told.get("constraints") or {}).get("chemical_system")
+    rows = pd.DataFrame({"id": gone, "status": "missing"})
+    return rows.assign(chemical_system="-".join(sorted(system))) if system else rows
+
+
+def _card(judged: Path) -> dict[str, Any]:
+    path = judged / "scorecard.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def run_of(judged: Path) -> dict[str, Any]:
@@ -134,8 +150,7 @@ def run_of(judged: Path) -> dict[str, Any]:
 
 def judges_of(judged: Path) -> dict[str, Any]:
     """Reference, energy model and matcher of a judged folder."""
-    path = judged / "scorecard.json"
-    card = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    card = _card(judged)
     return {name: card.get(name) for name in ("reference", "energy_model", "matcher")}
 
 
@@ -144,7 +159,7 @@ def _relaxed(judged: Path, found: "pd.DataFrame") -> list[str | None]:
 
     crystals, infos = read_extxyz(judged / "relaxed.extxyz")
     texts = {str(info["id"]): short_cif(one) for info, one in zip(infos, to_structures(crystals), strict=True)}
-    good = found["status"].ne("failed")
+    good = found["status"].eq("judged")
     return [texts.get(str(name)) if fine else None for name, fine in zip(found["id"], good, strict=True)]
 
 
