@@ -23,7 +23,8 @@ body { font: 14px/1.5 system-ui, sans-serif; color: #1f2933; max-width: 1100px; 
 h1 { font-size: 22px; margin-bottom: 4px; } h2 { font-size: 16px; margin-top: 32px; } .dim { color: #616e7c; }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; width: 100%; }
 th, td { text-align: left; padding: 3px 10px 3px 0; border-bottom: 1px solid #dde1e6; white-space: nowrap; }
-td:last-child { white-space: normal; }
+td:last-child { white-space: normal; min-width: 280px; }
+.scroll { overflow-x: auto; }
 pre { background: #f3f4f6; padding: 10px 14px; border-radius: 6px; overflow: auto; }
 .figures { display: grid; grid-template-columns: 1fr 1fr; gap: 16px; }
 """
@@ -152,7 +153,7 @@ def _table(session: Session) -> str:
     head = "".join(f"<th>{escape(COLUMNS[c['name']].title)}</th>" for c in columns)
     rows = "".join("<tr>" + "".join(f"<td>{_cell(value)}</td>" for value in row) + "</tr>" for row in page.rows)
     more = f'<p class="dim">{len(data) - SHOWN} more are in the export.</p>' if len(data) > SHOWN else ""
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}"
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{more}'
 
 
 def _cell(value: Any) -> str:
