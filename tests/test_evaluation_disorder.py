@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Composition, Lattice, Structure
 
+from model.baselines.substitution import of_reference
 from model.evaluation import known
 from model.evaluation.build import Entry, Skipped, admit
 from model.evaluation.disorder import alike, like_groups, parent, same_shares
@@ -135,6 +136,7 @@ def test_a_disordered_file_becomes_part_of_a_reference_and_comes_back(tmp_path, 
     assert built.known.is_disordered(np.array([row])).all()
     assert len(built.structure("alloy").numbers) == 2  # for pictures: the element that has most of each site
     assert nearest(ready(alloy("Fe", "Co", "Fe", "Co")), built.known, MIXED).matches
+    assert not of_reference(built)  # no prototypes: elements cannot be exchanged on shared sites
 
 
 def test_damaged_text_is_skipped_with_a_reason():

@@ -189,3 +189,49 @@ def test_no_matching_pair_lies_apart_by_fingerprint(shared):
             matches, most = matches + 1, max(most, gap(moved, start))
     assert matches > 100
     assert most < 0.8 * APART
+
+
+@pytest.mark.slow
+def test_two_thousand_crystals_get_the_verdicts_of_brute_force(shared):
+    """A thousand known crystals rich in polymorphs, each again in disguise: every pair of one formula, compared both
+    ways. Other pairs cannot match: pymatgen's matcher compares no two formulas.
+    """
+    from model.evaluation.build import gather
+    from model.io import parse_cif
+
+    entries = gather([shared / "data/mp" / name for name in ("rest.csv.gz", "train.csv.gz")]).entries
+    kinds: dict[str, list[Structure]] = {}
+    for entry in entries[:14_000]:
+        start = parse_cif(entry.source)[0]
+        if len(start) <= 24:
+            kinds.setdefault(start.composition.reduced_formula, []).append(start)
+    rich = [one for kin in sorted(kinds.values(), key=len, reverse=True) for one in kin[:6]][:1000]
+    generator = np.random.default_rng(0)
+    structures = rich + [disguise(one, generator) for one in rich]
+    probes: dict[str, list[tuple[int, object]]] = {}
+    for row, crystal in enumerate(from_structures(structures)):
+        one = probe(crystal, str(row))
+        probes.setdefault(one.formula, []).append((row, one))
+    brute, ours = StructureMatcher(ltol=0.2, stol=0.3, angle_tol=5), Matcher()
+    pairs = matches = 0
+    wrong = []
+    for kin in probes.values():
+        for (i, one), (j, other) in itertools.combinations(kin, 2):
+            theirs = bool(brute.fit(structures[i], structures[j]))
+            pairs, matches = pairs + 1, matches + theirs
+            if theirs != ours.same(one, other):
+                wrong.append((i, j, theirs))
+    assert len(structures) == 2000
+    assert pairs > 3000
+    assert 800 < matches < 1200
+    assert not wrong
+
+
+def disguise(structure, generator):
+    """Another cell of the crystal, strained and shaken, some beyond the matcher's tolerance."""
+    other = structure.copy()
+    other.apply_strain(generator.uniform(-0.1, 0.1, 3))
+    other.perturb(generator.uniform(0, 0.4), seed=int(generator.integers(1 << 30)))
+    if generator.random() < 0.3:
+        other.make_supercell([[1, 0, 0], [1, 1, 0], [0, 0, 1]])
+    return other

@@ -71,6 +71,13 @@ def test_built_from_a_table_it_holds_structures_and_names_what_it_passed_over(ta
         Reference.build([table], tmp_path / "ref")
 
 
+def test_parquet_holds_the_same(table, tmp_path):
+    pd.read_csv(table).to_parquet(tmp_path / "crystals.parquet")
+    found, wanted = (Reference.build([file], tmp_path / file.suffix) for file in (tmp_path / "crystals.parquet", table))
+    assert found.known.table.equals(wanted.known.table)
+    assert found.footing({"Ti": 1, "O": 2}) == wanted.footing({"Ti": 1, "O": 2})
+
+
 def test_a_hull_table_of_ones_own_takes_the_shipped_ones_place(table, tmp_path):
     own = tmp_path / "hull.csv"
     pd.DataFrame({"formula": ["NaCl", "Na2O"], "formation_energy_per_atom": [-2.0, -1.4]}).to_csv(own, index=False)

@@ -121,6 +121,8 @@ def of_reference(reference: "Reference") -> tuple[Prototype, ...]:
     known, seen, found = reference.known, set(), []
     table = known.table.select(["id", "formula", "space_group", "n_primitive"]).to_pylist()
     for row, entry in sorted(enumerate(table), key=lambda one: one[1]["id"]):
+        if entry["n_primitive"] == 0:  # a disordered crystal: no sites to give elements to
+            continue
         composition = Composition(entry["formula"])
         kind = (composition.anonymized_formula, entry["space_group"], entry["n_primitive"])
         if kind not in seen:
