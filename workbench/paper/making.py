@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.execution import Progress, Watch
-from workbench.commands.talk import bar
 from workbench.paper import tables
 from workbench.paper.plans import Ask, Plan
+from workbench.paper.showing import telling
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,12 +23,11 @@ def make(plan: Plan, folder: Path | None = None, *, watch: Watch | None = None) 
     """The judged crystals of a plan: out of its table, or generated now where the plan says so.
 
     With a `folder`, runs are kept below it, and what was broken off goes on there; without, they are made in a
-    temporary one. Progress is drawn as bars unless a `watch` is given.
+    temporary one. A notebook shows how far it is, unless a `watch` is given.
     """
     if not plan.generates:
         return tables.table(plan.table)
-    with bar() if watch is None else nullcontext(watch) as look:
-        return _generated(plan, folder, look)
+    return _generated(plan, folder, telling() if watch is None else watch)
 
 
 def _generated(plan: Plan, folder: Path | None, watch: Watch) -> "pd.DataFrame":

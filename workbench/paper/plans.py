@@ -30,8 +30,8 @@ class Ask:
 class Plan:
     """One series of a figure under a preset.
 
-    `table` names the shipped table; `asks` are what is generated where `generates` says so; `bulk_modulus` and
-    `readout` are properties to add to what is generated. `says` is one sentence for the reader.
+    `table` names the shipped table; `asks` are what is generated where `generates` says so, and `bulk_modulus` whether
+    that property is added to it. `says` is one sentence for the reader.
     """
 
     figure: str

@@ -4,8 +4,11 @@ import base64
 import io
 import json
 import re
+import time
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+
+from model.execution import Progress, Watch, silent
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -42,6 +45,27 @@ def _small(png: bytes) -> bytes:
     kept = io.BytesIO()
     Image.open(io.BytesIO(png)).convert("RGB").quantize(96).save(kept, format="png", optimize=True)
     return kept.getvalue()
+
+
+def telling() -> Watch:
+    """A watch that keeps one line under the cell: how far each stage is. Outside a notebook it is silent."""
+    from IPython import get_ipython
+    from IPython.display import Markdown, display
+
+    if get_ipython() is None:
+        return silent
+    line = display(Markdown("…"), display_id=True)
+    stages: dict[str, str] = {}
+    last = 0.0
+
+    def watch(progress: Progress) -> None:
+        nonlocal last
+        stages[progress.stage] = f"{progress.stage}: {progress.done:,} of {progress.total:,} {progress.unit}"
+        if progress.done >= progress.total or time.monotonic() - last > 0.5:  # a page need not redraw at every step
+            last = time.monotonic()
+            line.update(Markdown("; ".join(stages.values()) + "."))
+
+    return watch
 
 
 def in_words() -> None:
