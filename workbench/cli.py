@@ -2,7 +2,7 @@
 
 import typer
 
-from workbench.commands import data, evaluate, generate, models, open_bench, propose, reference, session, train
+from workbench.commands import data, dft, evaluate, generate, models, open_bench, propose, reference, session, train
 
 app = typer.Typer(
     name="workbench",
@@ -18,6 +18,7 @@ app.command("train")(train.train)
 app.command("finetune")(train.finetune)
 app.command("generate")(generate.generate)
 app.add_typer(propose.app, name="propose", help="Crystals by other ways: random search, substitution, screening.")
+app.add_typer(dft.app, name="dft", help="Chosen candidates to VASP, and what it found back into verdicts.")
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(session.app, name="session", help="What the bench has kept: list it, hand it on as a page or files.")
 app.command("open")(open_bench.open_bench)

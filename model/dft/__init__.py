@@ -1,0 +1,1 @@
+"""Density functional theory: inputs for VASP, and what came of them."""
