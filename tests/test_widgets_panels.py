@@ -305,7 +305,7 @@ def test_several_adapters_are_worn_at_once(tmp_path, monkeypatch):
     assert (panel.model.value, state.model_name) == ("bare", "bare")
     panel.model.value = "bare+bare"
     until(lambda: panel.notice.kind == "error")
-    assert "listens to no property" in panel.notice.sentence
+    assert "listen to no property" in panel.notice.sentence
 
 
 def test_a_missing_model_is_a_sentence(tmp_path):

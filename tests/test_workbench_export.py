@@ -64,6 +64,15 @@ def test_names_that_look_like_numbers_survive_the_database(candidates, tmp_path)
         ("_1", "_NaN"), ("_2e5", "CsCl"), ("x", "Fe"), ("y", "Cu")]
 
 
+def test_vasp_inputs_are_written_where_they_are_asked_for(candidates, tmp_path):
+    chosen = export.select(candidates, ["s0-0001"], {"s0-0001": candidates.crystals[1]})
+    assert not (export.write(chosen, tmp_path / "plain") / "vasp").exists()
+    folder = export.write(chosen, tmp_path / "dft", (*export.FORMATS, export.VASP))
+    assert list((folder / "vasp").rglob("INCAR"))
+    assert list((folder / "vasp").rglob("POTCAR.spec"))
+    assert "vasp/" in (folder / "README.md").read_text()
+
+
 def test_a_choice_keeps_the_order_of_the_table(candidates):
     part = export.select(candidates, ["s0-0010", "s0-0003"], {})
     assert part.candidates.table["id"].tolist() == ["s0-0003", "s0-0010"]

@@ -18,6 +18,7 @@ from model.constraints import Constraints
 from model.crystals import Crystals
 
 FORMATS = ("cif", "csv", "extxyz", "poscar", "ase")
+VASP = "vasp"  # asked for beside them: it takes seconds for a few crystals, and suits only what is worth the DFT
 
 OTHERWISE = {"id": "name", "formula": "reduced_formula", "energy": "energy_per_atom", "volume": "cell_volume"}
 
@@ -101,7 +102,7 @@ def archive(selection: Selection, formats: Iterable[str] = FORMATS, constraints:
 
 
 def _fill(selection: Selection, folder: Path, formats: tuple[str, ...], constraints: Constraints | None) -> None:
-    writers = {"cif": _cif, "csv": _csv, "extxyz": _extxyz, "poscar": _poscar, "ase": _ase}
+    writers = {"cif": _cif, "csv": _csv, "extxyz": _extxyz, "poscar": _poscar, "ase": _ase, VASP: _vasp}
     if wrong := [name for name in formats if name not in writers]:
         raise ExportError(f"No export is called {', '.join(wrong)}; there are {', '.join(writers)}.")
     lines = [line for name in formats for line in writers[name](selection, folder)]
@@ -239,3 +240,14 @@ def _numeric(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _vasp(selection: Selection, folder: Path) -> list[str]:
+    from model.dft import inputs
+
+    table = selection.candidates.table
+    crystals = Crystals.join([
+        selection.relaxed.get(name, selection.candidates.crystals[row]) for row, name in enumerate(table["id"])
+    ])  # fmt: skip
+    inputs.write(crystals, table["id"].astype(str).tolist(), folder / VASP)
+    return ["- `vasp/`: inputs for VASP with the Materials Project's settings, of the relaxed crystals where known"]

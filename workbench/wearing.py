@@ -52,10 +52,9 @@ def together(base: str, adapters: Iterable[str]) -> str:
 def load(name: str) -> "CrystalModel":
     """A model by its name. Raises CheckpointError where one is not there, MisfitError where they do not fit."""
     from model import checkpoints
-    from model.sampling.wear import wear
+    from model.sampling.wear import worn
 
-    base, *adapters = [checkpoints.load(part) for part in parts(name)]
-    return wear(base, adapters) if adapters else base
+    return worn([checkpoints.load(part) for part in parts(name)])
 
 
 @cache

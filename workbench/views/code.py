@@ -23,14 +23,15 @@ def python(
 ) -> str:
     """A cell that makes the same crystals: with a model (`base+one+other` wears adapters), or by another way."""
     ours = way == DIFFUSION
-    base, *worn = model.split("+") if "+" in model and not Path(model).exists() else [model]
-    names = ["Constraints", *(["Target"] if constraints.targets else []), *(["generate", "load"] if ours else []),
-             *(["wear"] if worn and ours else [])]  # fmt: skip
-    loaded = f"wear(load({base!r}), [{', '.join(f'load({name!r})' for name in worn)}])" if worn else f"load({base!r})"
+    parts = model.split("+") if "+" in model and not Path(model).exists() else [model]
+    names = ["Constraints", *(["Target"] if constraints.targets else []), *(["generate", "load"] if ours else [])]
+    loads = [f"load({name!r})" for name in parts]
+    loaded = f"worn([{', '.join(loads)}])" if len(loads) > 1 else loads[0]
     batch = f", batch_size={at_once}" if at_once else ""
     lines = [
         f"from model import {', '.join(names)}",
         *([] if ours else ["from workbench.methods import WAYS"]),
+        *(["from model.sampling.wear import worn"] if ours and len(loads) > 1 else []),
         "",
         "constraints = Constraints(",
         *(f"    {name}={value}," for name, value in _arguments(constraints)),
@@ -100,9 +101,7 @@ def command(
     told: Mapping[str, str] = MappingProxyType({}),
     out: str = "crystals",
 ) -> str:
-    """The command line that does the same, or the sentence that says what it cannot say."""
-    if isinstance(constraints.guidance, Mapping):
-        return "# the command line takes one strength of guidance for all properties; use the Python for several"
+    """The command line that does the same."""
     if way != DIFFUSION:
         settings = [
             word for name, value in told.items() for one in value.split(",") for word in (_SETTINGS[name], one.strip())
@@ -134,8 +133,11 @@ def _flags(constraints: Constraints) -> list[str]:
     if constraints.n_atoms is not None:
         low, high = constraints.atom_range
         words += ["--atoms", str(low) if low == high else f"{low}:{high}"]
-    if constraints.guidance != _DEFAULT.guidance:
-        words += ["--guidance", repr(constraints.guidance)]
+    told = constraints.guidance
+    if isinstance(told, Mapping):
+        words += [word for name, value in sorted(told.items()) for word in ("--guidance", f"{name}={value!r}")]
+    elif told != _DEFAULT.guidance:
+        words += ["--guidance", repr(told)]
     return [*words, "--count", str(constraints.count), "--seed", str(constraints.seed)]
 
 

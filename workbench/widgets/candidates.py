@@ -52,9 +52,14 @@ class CandidatesPanel(Panel):
             layout=W.Layout(width="96px"),
             tooltip="Folder the export is written to",
         )
+        self.vasp = W.ToggleButton(
+            description="VASP", tooltip="Put inputs for VASP with the Materials Project's settings into the export too",
+            layout=W.Layout(width="auto"),
+        )
         self.lay_out(
             [self.table],
             [
+                self.vasp,
                 W.HTML("to"),
                 self.into,
                 button(
@@ -174,15 +179,21 @@ class CandidatesPanel(Panel):
         wanted, asked = self._wanted(), self.state.constraints
         folder = export.free_name(Path(self.into.value.strip() or "export"))
         said = _crystals(len(wanted.candidates))
-        self.work(f"Writing {said} …", lambda: f"Wrote {said} to {export.write(wanted, folder, constraints=asked)}.")
+        formats = self._formats()
+        self.work(
+            f"Writing {said} …", lambda: f"Wrote {said} to {export.write(wanted, folder, formats, constraints=asked)}."
+        )
+
+    def _formats(self) -> tuple[str, ...]:
+        return (*export.FORMATS, *([export.VASP] if self.vasp.value else []))
 
     @guarded
     def _download(self, _button: Any) -> None:
         wanted, asked = self._wanted(), self.state.constraints
-        said = _crystals(len(wanted.candidates))
+        said, formats = _crystals(len(wanted.candidates)), self._formats()
 
         def pack() -> str:
-            self.files.download("crystals.zip", export.archive(wanted, constraints=asked), "application/zip")
+            self.files.download("crystals.zip", export.archive(wanted, formats, constraints=asked), "application/zip")
             return f"Handed {said} to the browser as crystals.zip."
 
         self.work(f"Packing {said} …", pack)
