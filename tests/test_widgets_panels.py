@@ -245,6 +245,33 @@ def test_a_target_may_have_a_strength_of_its_own(state):
     assert panel.read() == state.constraints
 
 
+def test_an_opened_session_brings_its_model(tmp_path, state, monkeypatch):
+    from workbench import wearing
+    from workbench.state import Asked
+
+    panel = ConstraintsPanel(state)
+    other = SimpleNamespace(name="other", properties=(), statistics=taught(), hash="1")
+    monkeypatch.setattr(wearing, "load", lambda name: other if name == "other" else 1 / 0)
+    state.asked = Asked(constraints=Constraints(), steps=5, model_name="other", model_hash="1")
+    until(lambda: state.model is other)
+    assert (panel.model.value, state.model_name) == ("other", "other")
+    state.asked = Asked(constraints=Constraints(), steps=5, method="own")
+    assert panel.model.value == "other"
+
+
+def test_a_reference_of_ones_own_is_read_and_what_is_none_is_said(state, tmp_path):
+    from model.evaluation.reference import Reference
+
+    panel = GeneratePanel(state)
+    panel.reference.value = str(tmp_path / "none")
+    until(lambda: panel.notice.kind == "error")
+    before = state.reference
+    Reference.shipped().save(tmp_path / "mine")
+    panel.reference.value = str(tmp_path / "mine")
+    until(lambda: state.reference is not before)
+    until(lambda: "judged against" in panel.notice.sentence)
+
+
 def test_another_way_of_making_crystals_has_its_own_inputs(state, monkeypatch):
     from workbench import methods
 

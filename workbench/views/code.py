@@ -104,7 +104,7 @@ def command(
     """The command line that does the same."""
     if way != DIFFUSION:
         settings = [
-            word for name, value in told.items() for one in value.split(",") for word in (_SETTINGS[name], one.strip())
+            word for name, value in told.items() for one in value.split(",") for word in (_flag(name), one.strip())
         ]
         flags = _flags(constraints)
         if way == "screening":  # which has no chance in it, and so no seed
@@ -114,6 +114,10 @@ def command(
     if at_once:
         words += ["--batch-size", str(at_once)]
     return shlex.join([*words, "--out", out])
+
+
+def _flag(setting: str) -> str:
+    return _SETTINGS.get(setting, f"--{setting.replace('_', '-')}")
 
 
 def _flags(constraints: Constraints) -> list[str]:

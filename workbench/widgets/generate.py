@@ -16,7 +16,7 @@ from workbench.state import DIFFUSION, OWN, Asked, RunStatus, State, no_candidat
 from workbench.views import code, structure
 from workbench.widgets.base import Code
 from workbench.widgets.model_picker import at_once
-from workbench.widgets.panel import Panel, button, guarded
+from workbench.widgets.panel import Panel, button, field, guarded
 from workbench.widgets.progress import ProgressView
 
 SAID = {
@@ -62,7 +62,10 @@ class GeneratePanel(Panel):
         mine = W.HBox([self.source, self.upload, self.judge])
         mine.add_class("mgb-row")
         mine.add_class("mgb-mine")
-        stack = W.VBox([buttons, self.progress, mine])
+        self.reference = W.Text(placeholder="as shipped", continuous_update=False)
+        field("Judged against", self.reference, "Folder of a reference of your own: workbench reference build")
+        self.reference.observe(lambda change: self._compare_with(change["new"].strip()), "value")
+        stack = W.VBox([buttons, self.progress, mine, self.reference])
         stack.add_class("mgb-stack")
         self.code = Code(label="Python and command line of this run")
         self.lay_out(
@@ -129,6 +132,20 @@ class GeneratePanel(Panel):
             Asked(constraints=brought.constraints, steps=0, method=OWN, told={"source": str(brought.source)})
         )
         self.say(brought.says(), "warning" if brought.skipped else "info")
+
+    @guarded
+    def _compare_with(self, folder: str) -> None:
+        """Judge against another reference from now on: read it in the background."""
+        from model.evaluation.reference import Reference
+        from workbench.methods import reference
+
+        def read() -> str:
+            known = Reference.load(Path(folder).expanduser()) if folder else reference()
+            with self.state.lock:
+                self.state.reference = known
+            return f"From now on crystals are judged against {known.name}."
+
+        self.work("Reading the reference …", read)
 
     @guarded
     def _code(self, _button: Any) -> None:

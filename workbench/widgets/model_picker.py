@@ -38,6 +38,7 @@ class ModelPicker(W.VBox):
         self.way.observe(lambda _: self._picked(), "value")
         self.model.observe(lambda change: self.load(change["new"]), "value")
         state.watch(self._show_way, "method", "told")
+        state.observe(lambda change: self._opened(change["new"]), "asked")
 
     # --- the way ----------------------------------------------------------------------------------------------------
 
@@ -139,6 +140,11 @@ class ModelPicker(W.VBox):
             self.state.model = loaded
         self._loaded()
         self._offer_adapters(name)
+
+    def _opened(self, asked: Any) -> None:
+        """Load the model that a session which was opened was made with, so that its run can be gone on with."""
+        if asked is not None and asked.model_name and asked.method == DIFFUSION:
+            self.model.value = asked.model_name
 
     def show_model(self) -> None:
         """Say what the loaded model listens to."""
