@@ -157,7 +157,7 @@ def begin(
     if way not in WAYS:
         raise ValueError(f"There is no way of proposing {way!r}; choose among {', '.join(WAYS)}.")
     propose = _by_model(state) if way == DIFFUSION else _by_proposer(WAYS[way], told)
-    return Run(state, propose, Judging(state), candidates_of, constraints)
+    return Run(state, propose, Judging(state, constraints), candidates_of, constraints)
 
 
 def _by_model(state: State) -> Propose:
@@ -231,12 +231,14 @@ class Judging:
     """Relaxes candidates many at once and tells of each as soon as it has come to rest; uniqueness once all have."""
 
     state: State
+    constraints: Constraints | None = None  # what was asked, where a run asked it
     _readings: int = field(default=0, init=False)
 
     def __call__(self, new: Candidates, earlier: Verdict, watch: Watch) -> Verdict:
         """The new candidates with all that was learned, their relaxed crystals, and the rates of all judged so far."""
         from model.evaluation.evaluate import make_judge, settle, tabulate
         from model.evaluation.matching import Earlier, probe
+        from model.evaluation.obedience import learn_obedience
         from model.relax.relaxer import relaxing
 
         at_rest: list[Any] = []
@@ -265,11 +267,13 @@ class Judging:
         for row, name in enumerate(earlier.candidates.table["id"]):
             memory.first_like(probe(earlier.relaxed.get(name, earlier.candidates.crystals[row]), name))
         settled = settle(sorted(at_rest, key=lambda verdict: verdict.row), memory)
-        found = self._verdict(tabulate(settled, new), new, settled)
+        table = tabulate(settled, new)
+        table = table if self.constraints is None else learn_obedience(table, self.constraints)
+        found = self._verdict(table, new, settled)
         return Verdict(
             candidates=found.candidates,
             relaxed=found.relaxed,
-            scorecard=_score(judge, found.candidates, earlier.candidates),
+            scorecard=_score(judge, found.candidates, earlier.candidates, self.constraints),
         )
 
     @staticmethod
@@ -282,8 +286,9 @@ class Judging:
         return Verdict(candidates=Candidates(crystals=part.crystals, table=table), relaxed=relaxed)
 
 
-def _score(judge: "Judge", new: Candidates, earlier: Candidates) -> Any:
+def _score(judge: "Judge", new: Candidates, earlier: Candidates, constraints: Constraints | None) -> Any:
     """Rates over everything judged so far."""
+    from model.evaluation.evaluate import matcher_name
     from model.evaluation.scorecard import score
 
     table = (Candidates.join([earlier, new]) if len(earlier) else new).table
@@ -294,5 +299,7 @@ def _score(judge: "Judge", new: Candidates, earlier: Candidates) -> Any:
         missing=dict(zip(bad["id"], bad["reason"], strict=True)),
         reference=judge.reference.name,
         energy_model=judge.potential.name,
-        matcher=judge.matcher.name,
+        matcher=matcher_name(judge),
+        constraints=constraints,
+        known=len(judge.reference.known),
     )

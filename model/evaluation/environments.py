@@ -140,7 +140,9 @@ class KnownEnvironments:
         return {(one, other): (low, high, n) for one, other, low, high, n in zip(*columns, strict=True)}
 
     def judge(self, crystal: Crystals) -> Judgement:
-        """Compare a crystal's surroundings; an element or a pair that too few known crystals show is not held odd.
+        """Compare a crystal's surroundings: neighbours counted, no bond too short, and the shortest of none too long.
+
+        An element or a pair that too few known crystals show is not held odd.
 
         Raises ValueError where the cell is no cell.
         """
@@ -152,11 +154,14 @@ class KnownEnvironments:
             if alike < SEEN and self._is_met(symbol):
                 odd_atoms.add(atom)
                 words[f"{symbol} with {number} neighbours"] = None
+        nearest = np.full(len(symbols), np.inf)
+        np.minimum.at(nearest, here.bonds.atom, here.bonds.length)
         for atom, other, length in zip(*here.bonds, strict=True):
             pair = tuple(sorted((symbols[atom], symbols[other])))
             low, high, n = self._lengths.get(pair, (0.0, np.inf, 0))
             slack = SLACK + SPARSE / max(n, 1)
-            if n >= SEEN and not low * (1 - slack) <= length <= high * (1 + slack):
+            loose = length > high * (1 + slack) and length < nearest[atom] + 1e-3  # no nearer one holds the atom
+            if n >= SEEN and (length < low * (1 - slack) or loose):
                 odd_atoms |= {int(atom), int(other)}
                 words[f"{pair[0]}–{pair[1]} of {length:.2f} Å (known: {low:.2f} to {high:.2f})"] = None
         return Judgement(known=1 - len(odd_atoms) / len(symbols), odd=tuple(words))

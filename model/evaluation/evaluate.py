@@ -217,7 +217,7 @@ def evaluate(
     above = {other.name: _above(verdicts, other, judge.potential.name) for other in others}
     card = score(
         table, made=len(table) + len(missing or {}) if made is None else made, missing=missing or {},
-        reference=judge.reference.name, energy_model=judge.potential.name, matcher=_matcher_name(judge),
+        reference=judge.reference.name, energy_model=judge.potential.name, matcher=matcher_name(judge),
         relaxed=relax, constraints=constraints, known=len(judge.reference.known), others=above,
     )  # fmt: skip
     return Evaluation(
@@ -361,7 +361,8 @@ def _names(candidates: Candidates | Crystals, ids: Sequence[str] | None) -> tupl
     return crystals, names
 
 
-def _matcher_name(judge: Judge) -> str:
+def matcher_name(judge: Judge) -> str:
+    """How sameness is told, for a scorecard: novelty is told otherwise where the reference keeps no structures."""
     if judge.reference.has_structures:
         return judge.matcher.name
     return f"{judge.matcher.name} for uniqueness; formula and fingerprint for novelty (a reference without structures)"

@@ -236,6 +236,8 @@ def _matching(
 
 def _among_disordered(one: Probe, known: KnownCrystals, matcher: Matcher) -> Nearest | None:
     rows = known.disordered(one.composition)
+    if not rows:
+        return None
     if matcher.disordered and known.has_structures and one.reduced is not None:
         for row in rows:
             if matcher.same_as_disordered(one.reduced, _disordered_structure(known, row)):

@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,13 +40,14 @@ def judge_folder(
     others: Sequence[Reference] = (),
     workers: int = 1,
     stages: Stages | None = None,
+    measures: Sequence[Callable[[Evaluation, Executor, Watch], Evaluation]] = (),
     watch: Watch = silent,
 ) -> Scorecard:
     """Judge what was read and keep the verdicts in `out`, which must not exist yet.
 
     `accounted` says which crystals of the reading are judged, and who is missing; without it, whatever could be read is
     judged, and the rest missing. What is interrupted and started again goes on where it was: crystals that came to rest
-    are kept beside `out` until it is written.
+    are kept beside `out` until it is written. `measures` learn more of all that was judged.
     """
     accounted = accounted or account(reading)
     crystals = accounted.candidates.crystals
@@ -59,6 +61,8 @@ def judge_folder(
             made=accounted.made, missing=accounted.missing, constraints=accounted.constraints, matcher=matcher,
             others=others, journal=journal, stages=stages, executor=executor, watch=watch,
         )  # fmt: skip
+        for measure in measures:
+            evaluation = measure(evaluation, executor, watch)
     write(evaluation, out, skipped=reading.skipped)
     journal.end()
     return evaluation.scorecard

@@ -1,0 +1,47 @@
+"""Bulk moduli of judged crystals, where they came to rest; how they were found is said on the scorecard."""
+
+from concurrent.futures import Executor
+from dataclasses import replace
+
+from model.evaluation.evaluate import Evaluation
+from model.execution import INLINE, Watch, silent
+from model.properties.bulk_modulus import bulk_moduli
+from model.properties.elastic import elasticity
+from model.relax.potential import Potential
+
+CURVE, TENSOR = "curve", "tensor"
+WAYS = (CURVE, TENSOR)
+_NOTES = {
+    CURVE: "Bulk moduli by {name}: Birch and Murnaghan's curve through energies at strains of ±3 %, atoms relaxed.",
+    TENSOR: "Bulk and shear moduli by {name}: Hill's averages of the elastic tensor, strains of ±2 %, atoms relaxed.",
+}
+
+
+def measure(
+    evaluation: Evaluation, potential: Potential, way: str = CURVE, *, executor: Executor = INLINE,
+    watch: Watch = silent,
+) -> Evaluation:  # fmt: skip
+    """The evaluation with bulk moduli in GPa: by the equation of state, or by the elastic tensor.
+
+    Empty where the energy model failed, the crystal does not rest within the strains, or is unstable against one.
+    Raises ValueError for another way.
+    """
+    if way not in WAYS:
+        raise ValueError(f"Bulk moduli are found by {' or '.join(WAYS)}; found {way!r}.")
+    crystals = evaluation.relaxation.crystals
+    if way == CURVE:
+        states = bulk_moduli(crystals, potential, executor=executor, watch=watch)
+        columns = {
+            "ml_bulk_modulus": [state.modulus for state in states],
+            "bulk_modulus_misfit": [state.misfit for state in states],
+        }
+    else:
+        found = elasticity(crystals, potential, executor=executor, watch=watch)
+        columns = {
+            "ml_bulk_modulus": [one.bulk for one in found],
+            "ml_shear_modulus": [one.shear for one in found],
+            "elastic_anisotropy": [one.anisotropy for one in found],
+        }
+    card = evaluation.scorecard
+    noted = replace(card, notes=(*card.notes, _NOTES[way].format(name=potential.name)))
+    return replace(evaluation, candidates=evaluation.candidates.learn(**columns), scorecard=noted)
