@@ -81,8 +81,8 @@ def _legendre(z: Tensor, degrees: int) -> list[list[Tensor]]:
 def expand_degrees(per_degree: Float[Tensor, "*rows degrees"]) -> Float[Tensor, "*rows harmonics"]:
     """A value for each l repeated for its 2l + 1 harmonics."""
     degrees = per_degree.shape[-1]
-    index = torch.repeat_interleave(torch.arange(degrees), 2 * torch.arange(degrees) + 1)
-    return per_degree[..., index.to(per_degree.device)]
+    index = [l for l in range(degrees) for _ in range(2 * l + 1)]
+    return per_degree[..., torch.tensor(index, device=per_degree.device)]
 
 
 def degree_weights(degrees: int) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from model.crystals import N_CLASSES, Crystals, Prediction
 from model.network.adapters import Adapters
 from model.network.embeddings import NoiseLevelEncoding, PropertyEmbedding
 from model.network.gemnet import GemNet
-from model.network.products import single_precision
+from model.network.products import at_least_single, single_precision
 from model.shapes import Float
 
 
@@ -59,7 +59,7 @@ class GemNetDenoiser(nn.Module):
         return Prediction(
             frac=_fractional(outputs.forces, noisy),
             cell=outputs.stress,
-            logits=self.fc_atom(outputs.atoms).float(),
+            logits=at_least_single(self.fc_atom(outputs.atoms)),
         )
 
     def _steer(self, noisy: Crystals, conditions: Conditions | None) -> Any:

@@ -26,7 +26,7 @@ from model.network.layers import (
     scaled_silu,
     sum_over_edges,
 )
-from model.network.products import by_rows, product, single_precision, sum_by_rows
+from model.network.products import at_least_single, by_rows, product, single_precision, sum_by_rows
 from model.shapes import Float
 
 _SCALES: dict[str, list[float]] = json.loads(Path(__file__).with_name("scales.json").read_text())
@@ -189,7 +189,7 @@ class OutputBlock(nn.Module):
     def forward(self, m: Tensor, rbf: Tensor) -> Float[Tensor, " edges"]:
         """F_e of section 3.8: w · (f ⊙ (F_rbf r)), as r · (F_rbfᵀ diag(w) f), which is 16 numbers an edge."""
         gate = (self.dense_rbf_F.weight * self.out_forces.weight.T * self.scale_rbf_F.scale_factor).T.contiguous()
-        return by_rows(lambda m, r: (product(self.seq_forces(m), gate) * r).float().sum(-1), m, rbf)
+        return by_rows(lambda m, r: at_least_single(product(self.seq_forces(m), gate) * r).sum(-1), m, rbf)
 
 
 class LatticeBlock(nn.Module):
@@ -205,7 +205,7 @@ class LatticeBlock(nn.Module):
     def forward(self, m: Tensor, rbf: Tensor) -> Float[Tensor, " edges"]:
         """φ_e of section 3.8. The second matrix is linear, so it is applied to the 16 radial columns instead."""
         gate = (self.mlp[1].weight.T @ (self.dense_rbf_F.weight * self.out_forces.weight.T)).T.contiguous()
-        return by_rows(lambda m, r: (product(self.mlp[0](m), gate) * r).float().sum(-1), m, rbf)
+        return by_rows(lambda m, r: at_least_single(product(self.mlp[0](m), gate) * r).sum(-1), m, rbf)
 
 
 class GemNet(nn.Module):
@@ -276,8 +276,8 @@ class GemNet(nn.Module):
             h, m = block(h, m, bases, graph)
             more_force, more_stretch = self._heads(b + 1, m, bases)
             force, stretch = force + more_force, stretch + more_stretch
-        forces = sum_over_edges(force[:, None].float() * graph.direction, graph.target, h.shape[0])
-        return Outputs(forces, _stress(stretch.float(), graph, len(crystals)), h)
+        forces = sum_over_edges(at_least_single(force)[:, None] * graph.direction, graph.target, h.shape[0])
+        return Outputs(forces, _stress(at_least_single(stretch), graph, len(crystals)), h)
 
     def _heads(self, stage: int, m: Tensor, bases: Bases) -> tuple[Tensor, Tensor]:
         """What one stage adds to forces and stretches along the edges; nothing where there are no heads."""
@@ -331,7 +331,7 @@ def _stress(stretch: Float[Tensor, " edges"], graph: Graph, batch: int) -> Float
     """S = mean over a crystal's edges of φ û ûᵀ (section 3.8); zero for a crystal without edges."""
     outer = (stretch[:, None, None] * graph.direction.unsqueeze(-1) * graph.direction.unsqueeze(-2)).flatten(1)
     total = sum_over_edges(outer, graph.owner, batch)
-    edges = torch.bincount(graph.owner, minlength=batch).clamp(min=1)
+    edges = stretch.new_zeros(batch).index_add_(0, graph.owner, torch.ones_like(stretch)).clamp(min=1)
     return (total / edges[:, None]).unflatten(-1, (3, 3))
 
 

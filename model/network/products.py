@@ -35,6 +35,11 @@ def single_precision(tensor: Tensor) -> AbstractContextManager[None]:
     return torch.autocast(tensor.device.type, enabled=False)
 
 
+def at_least_single(x: Tensor) -> Tensor:
+    """What was computed in bf16 as float32; wider numbers as they are."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def by_rows(work: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
     """A row-wise function of tensors of equally many rows; in pieces where that keeps them in the cache."""
     pieces = list(_pieces(tensors[0]))
@@ -57,8 +62,7 @@ def sum_by_rows(
     for rows in _pieces(index):
         part = work(*(t[rows] for t in tensors))
         if total is None:
-            fine = torch.promote_types(part.dtype, torch.float32)
-            total = part.new_zeros(size, *part.shape[1:], dtype=fine)
+            total = at_least_single(part.new_zeros(size, *part.shape[1:]))
         total.index_add_(0, index[rows], part.to(total.dtype))
     return total
 
