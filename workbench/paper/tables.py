@@ -51,7 +51,7 @@ def empty() -> "pd.DataFrame":
     import pandas as pd
 
     numeric = ("energy_above_hull", "rmsd", "ml_mag_density", "dft_band_gap", "ml_bulk_modulus", "hhi_score",
-               "space_group_number", "relaxed_space_group_number", "n_atoms")  # fmt: skip
+               "space_group_number", "relaxed_space_group_number", "n_atoms", "hull_coverage")  # fmt: skip
     texts = ("id", "formula", "chemical_system", "space_group", "relaxed_space_group", "status", "novelty", "model",
              "asked", "cif")  # fmt: skip
     parts = {name: pd.Series(dtype=float) for name in numeric} | {name: pd.Series(dtype=object) for name in texts}
@@ -122,7 +122,8 @@ def judged_folder(judged: Path, *, structures: bool = True) -> "pd.DataFrame":
     found["method"] = json.dumps(told.get("method", {}))
     found["judged_by"] = json.dumps(judges_of(judged))
     found["cif"] = _relaxed(judged, found) if structures else None
-    return found
+    usual = empty()  # a run of which nothing could be judged has but names
+    return found.assign(**{name: pd.Series(dtype=usual[name].dtype) for name in usual if name not in found})
 
 
 def _missing(judged: Path, found: "pd.DataFrame", told: Mapping[str, Any]) -> "pd.DataFrame":
