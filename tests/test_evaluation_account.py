@@ -79,6 +79,18 @@ def test_without_a_run_the_number_made_must_add_up(tmp_path):
         accounted(tmp_path, missing={"1": "gone"})
 
 
+def test_properties_in_the_runs_own_table_come_along_by_id(tmp_path):
+    folder = run_folder(tmp_path / "run", bad=(1,), targets={"dft_band_gap": 2.0})
+    rows = {"id": [f"s7-{i:04d}" for i in (3, 2, 1, 0)], "dft_band_gap": [0.0, 4.5, 9.9, None], "formula": "X"}
+    pd.DataFrame(rows).to_csv(folder / "candidates.csv", index=False)
+    found = accounted(folder).candidates.table
+    assert found["dft_band_gap"].fillna(-1).tolist() == [-1, 4.5, 0.0]
+    assert "formula" not in found  # judging tells it
+    (folder / "candidates.csv").write_bytes(b"\xff\xfe\x00\x00,")
+    with pytest.raises(ScorecardError, match="not readable as a table"):
+        accounted(folder)
+
+
 def test_a_damaged_run_is_a_sentence(tmp_path):
     folder = run_folder(tmp_path / "run")
     for text in ("{", "[]", "{}", '{"constraints": {"count": -1}}'):

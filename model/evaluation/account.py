@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 from model.candidates import Candidates
 from model.constraints import ConstraintError, Constraints
 from model.evaluation.scorecard import ScorecardError
-from model.record import RUN, name_of
+from model.record import RUN, TABLE, name_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from model.io import Reading
 
+PROPERTIES = ("dft_mag_density", "dft_band_gap", "dft_bulk_modulus", "ml_bulk_modulus")  # not told by judging itself
 _KEPT = ("seed", "index")  # what a generated crystal carries to its verdict: with them it is made again
 
 
@@ -63,7 +66,8 @@ def account(
             f"{abs(made - len(here) - len(gone))} unaccounted for, so a rate would mean nothing. "
             "Name each with --missing NAME=REASON, or say how many were made with --made."
         )
-    return Account(candidates=_candidates(reading, keep, here), missing=gone, made=made, constraints=constraints)
+    candidates = _candidates(reading, keep, here, folder)
+    return Account(candidates=candidates, missing=gone, made=made, constraints=constraints)
 
 
 def meant_as_crystal(name: str) -> bool:
@@ -120,7 +124,8 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + f"{more} are"
 
 
-def _candidates(reading: "Reading", keep: Sequence[int], names: Sequence[str]) -> Candidates:
+def _candidates(reading: "Reading", keep: Sequence[int], names: Sequence[str], folder: Path | None) -> Candidates:
+    """Crystals to judge, with their seed and index, and properties that the run's own table tells of them."""
     import pandas as pd
 
     table = pd.DataFrame({"id": list(names)})
@@ -128,4 +133,24 @@ def _candidates(reading: "Reading", keep: Sequence[int], names: Sequence[str]) -
         found = [reading.infos[row].get(column) for row in keep]
         if any(value is not None for value in found):
             table[column] = pd.array(found, dtype="Int64")
+    told = _told(folder)
+    if told is not None:
+        table = table.join(told.reindex(table["id"]).reset_index(drop=True))
     return Candidates(crystals=reading.crystals[list(keep)], table=table)
+
+
+def _told(folder: Path | None) -> "pd.DataFrame | None":
+    """Properties in the table beside a run's crystals, by id; None where there are none."""
+    import pandas as pd
+
+    file = None if folder is None else folder / TABLE
+    if file is None or not file.is_file():
+        return None
+    try:
+        told = pd.read_csv(file, keep_default_na=False, na_values=[""])
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ScorecardError(f"{file} is not readable as a table ({error}); repair it, or take it away.") from error
+    named = [name for name in PROPERTIES if name in told.columns]
+    if not named or "id" not in told.columns or told["id"].duplicated().any():
+        return None
+    return told.assign(id=told["id"].astype(str)).set_index("id")[named].apply(pd.to_numeric, errors="coerce")

@@ -49,12 +49,15 @@ class Skipped(NamedTuple):
 
 
 class Source(NamedTuple):
-    """What files held: crystals, hull rows, what was passed over, and elements that computed entries leave out."""
+    """What files held: crystals, hull rows, what was passed over; of computed entries, what energies they call theirs
+    and elements they leave out.
+    """
 
     entries: list[Entry]
     hull: "list[pd.DataFrame]"
     skipped: list[Skipped]
     lacking: list[str]
+    computed: list[str]
 
 
 def build(
@@ -96,6 +99,7 @@ def build(
             "crystals": len(crystals),
             "compositions": len(hull),
             "elements_without_energy": source.lacking,
+            "computed_entries": source.computed,
             "files": [Path(file).name for file in files],
             "skipped": [list(one) for one in skipped],
         },
@@ -116,7 +120,7 @@ def gather(files: Sequence[str | os.PathLike], scratch: Path | None = None) -> S
 
     Raises BadReferenceError on a table that is neither crystals nor hull, and on what is not readable at all.
     """
-    source = Source([], [], [], [])
+    source = Source([], [], [], [], [])
     for file in map(Path, files):
         if not file.exists():
             raise BadReferenceError(f"There is no file or folder {file}; name tables or folders of crystals.")
@@ -184,7 +188,7 @@ def _take_json(file: Path, source: Source) -> None:
             found.append((one, computed_entries.structure_of(entry) if one.has_structure else None))
         except BadEntryError as error:
             source.skipped.append(Skipped(f"{file.name}, entry {row}", str(error)))
-    _take_computed(file, found, source)
+    _take_computed(file, file.name, found, source)
 
 
 def _take_database(file: Path, scratch: Path | None, source: Source) -> None:
@@ -193,7 +197,9 @@ def _take_database(file: Path, scratch: Path | None, source: Source) -> None:
         raise ValueError(f"{file.name} is compressed, and no folder was given to unpack it in.")
     found: list[tuple[Computed, Structure | Stored | None]] = []
     try:
-        for place, entry in computed_entries.stored_entries(computed_entries.unpacked(file, scratch or file.parent)):
+        plain = computed_entries.unpacked(file, scratch or file.parent)
+        label = computed_entries.database_name(plain)
+        for place, entry in computed_entries.stored_entries(plain):
             try:
                 if isinstance(entry, BadEntryError):
                     raise entry
@@ -202,16 +208,19 @@ def _take_database(file: Path, scratch: Path | None, source: Source) -> None:
                 source.skipped.append(Skipped(place.key, str(error)))
     except (BadEntryError, OSError, EOFError) as error:
         raise BadReferenceError(f"{file.name} is damaged ({error}).") from error
-    _take_computed(file, found, source)
+    _take_computed(file, f"{file.name} ({label})" if label else file.name, found, source)
 
 
-def _take_computed(file: Path, found: "list[tuple[Computed, Structure | Stored | None]]", source: Source) -> None:
+def _take_computed(
+    file: Path, label: str, found: "list[tuple[Computed, Structure | Stored | None]]", source: Source
+) -> None:
     import pandas as pd
     from pymatgen.core import Composition
 
     if not found:
         first = f" The first: {source.skipped[0].reason}" if source.skipped else ""
         raise BadReferenceError(f"{file.name} holds no readable computed entry.{first}")
+    source.computed.append(label)
     energies, lacking = computed_entries.formation_energies([one for one, _ in found])
     source.lacking.extend(lacking)
     rows = [

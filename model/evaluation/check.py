@@ -3,6 +3,8 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,8 +59,7 @@ def check(
     given, where a potential is. Energies above hull are given as zero on the hull, so ours are counted from zero up.
     `count` takes that many at random. Raises BadReferenceError where no crystal has both energies.
     """
-    entries = _with_energies(files, count, seed, above=True)
-    structures = [read_structure(entry.source) for entry in entries]
+    entries, structures = _with_energies(files, count, seed, above=True)
     compositions = [structure.composition.get_el_amt_dict() for structure in structures]
     formation = np.array([entry.formation_energy for entry in entries])
     above = np.array([entry.energy_above_hull for entry in entries])
@@ -94,8 +95,7 @@ def fit_elements(
 
     Raises BadReferenceError where no crystal has a formation energy.
     """
-    entries = _with_energies(files, count, seed, above=False)
-    structures = [read_structure(entry.source) for entry in entries]
+    entries, structures = _with_energies(files, count, seed, above=False)
     energies = total_energies(structures, potential, watch) / np.array([len(one) for one in structures])
     fine = np.isfinite(energies)
     return fit(
@@ -129,20 +129,32 @@ def with_elements(reference: Reference, energy_model: str, found: Fit) -> Refere
     )  # fmt: skip
 
 
-def _with_energies(files: Sequence[str | os.PathLike], count: int | None, seed: int, *, above: bool) -> list[Entry]:
-    """Entries that have a structure and energies, `count` of them at random."""
-    source = gather(files)
-    entries = [
-        entry for entry in source.entries
-        if np.isfinite(entry.formation_energy) and (np.isfinite(entry.energy_above_hull) or not above)
-    ]  # fmt: skip
-    if not entries:
+def _with_energies(
+    files: Sequence[str | os.PathLike], count: int | None, seed: int, *, above: bool
+) -> "tuple[list[Entry], list[Structure]]":
+    """Entries that have an ordered structure and energies, `count` of them at random, and their structures."""
+    with TemporaryDirectory(prefix="unpacked-") as scratch:
+        entries = [
+            entry for entry in gather(files, Path(scratch)).entries
+            if np.isfinite(entry.formation_energy) and (np.isfinite(entry.energy_above_hull) or not above)
+        ]  # fmt: skip
+        if count is not None and count < len(entries):
+            chosen = np.random.default_rng(seed).choice(len(entries), size=count, replace=False)
+            entries = [entries[row] for row in sorted(chosen)]
+        found = [(entry, structure) for entry in entries if (structure := _ordered(entry)) is not None]
+    if not found:
         wanted = "formation_energy_per_atom and e_above_hull" if above else "formation_energy_per_atom"
         raise BadReferenceError(f"No crystal in these files has its {wanted}; name a table with cif and these columns.")
-    if count is not None and count < len(entries):
-        chosen = np.random.default_rng(seed).choice(len(entries), size=count, replace=False)
-        entries = [entries[row] for row in sorted(chosen)]
-    return entries
+    return [entry for entry, _ in found], [structure for _, structure in found]
+
+
+def _ordered(entry: Entry) -> "Structure | None":
+    """The entry's structure, if it is readable and ordered: only such have an energy model's energy."""
+    try:
+        structure = read_structure(entry.source)
+    except ValueError:
+        return None
+    return structure if structure.is_ordered else None
 
 
 def _agreement(

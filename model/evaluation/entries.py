@@ -176,6 +176,16 @@ def stored_entries(file: Path) -> Iterator[tuple[Stored, Any]]:
                 yield Stored(str(file), key.decode("ascii", errors="replace")), entry
 
 
+def database_name(file: Path) -> str:
+    """What a database calls itself, which tells how its energies are corrected; empty where it does not say."""
+    with _database(str(file)).begin() as transaction:
+        value = transaction.get(b"name")
+    try:
+        return str(unpickle(bytes(value)))[:80] if value is not None else ""
+    except BadEntryError:
+        return ""
+
+
 @lru_cache(maxsize=4)
 def _database(file: str) -> Any:
     try:

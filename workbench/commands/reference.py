@@ -129,6 +129,12 @@ def _summary(reference: "Reference") -> str:
     lines.append(f"  chemical systems with a known phase, by number of elements: {sizes or 'none'}")
     if lacking := reference.about.get("elements_without_energy"):
         lines.append(f"  no energy of the element itself, so none of its compounds: {', '.join(lacking)}")
+    if computed := reference.about.get("computed_entries"):
+        lines.append(f"  hull of computed entries: {', '.join(computed)}, formation energies by their own elements")
+        lines.append(
+            "  CHGNet's elemental energies were fitted on the Materials Project's corrected energies (MP2020); "
+            "where these differ, fit them anew: workbench reference fit"
+        )
     for model, fitted in reference.about.get("elements_fitted", {}).items():
         lines.append(f"  {model}: fitted on {fitted['n']:,} crystals, mean error {fitted['mean_error']:.3f} eV/atom")
     if source := reference.about.get("source"):
