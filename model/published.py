@@ -39,6 +39,17 @@ NAMES: Mapping[str, str] = MappingProxyType({  # sha256 of checkpoints/last.ckpt
     "dft_mag_density_hhi_score": "98a4f2f9263b013d7d94a04c08e6928f90933d5f02c75f9b58c12609dddef016",
     "chemical_system_energy_above_hull": "50d4a51b109b178db98de82849d0ad14397b663526b2387caee3a643f27e326a",
 })
+LISTENS: Mapping[str, tuple[str, ...]] = MappingProxyType({
+    "mattergen_base": (),
+    "mp_20_base": (),
+    "chemical_system": ("chemical_system",),
+    "space_group": ("space_group",),
+    "dft_mag_density": ("dft_mag_density",),
+    "dft_band_gap": ("dft_band_gap",),
+    "ml_bulk_modulus": ("ml_bulk_modulus",),
+    "dft_mag_density_hhi_score": ("dft_mag_density", "hhi_score"),
+    "chemical_system_energy_above_hull": ("chemical_system", "energy_above_hull"),
+})
 _HUB = "https://huggingface.co/microsoft/mattergen/resolve/main/checkpoints"
 _FILES = ("config.yaml", "checkpoints/last.ckpt")
 
@@ -124,7 +135,10 @@ def load(folder: Path, name: str, *, device: torch.device | str = "cpu") -> Crys
         diffusion=_diffusion(module, folder),
         statistics=_statistics(),
         properties=denoiser.properties,
-        facts={"source": "published MatterGen checkpoint", "licence": "MIT"} | _scales(denoiser),
+        facts={
+            "source": "published MatterGen checkpoint (github.com/microsoft/mattergen)", "licence": "MIT",
+            "sizes": "numbers of atoms are drawn as in Alex-MP-20, 607,684 crystals",
+        } | _scales(denoiser),
     )
 
 
@@ -333,11 +347,11 @@ def _statistics() -> Statistics:
 
 
 def _scales(denoiser: GemNetDenoiser) -> dict[str, str]:
-    """Mean and spread of each scalar's labels, as the checkpoint remembers them."""
+    """Mean and standard deviation (spread) of each scalar's labels, all that a checkpoint remembers of them."""
     told = {}
     for name, embedding in denoiser.property_embeddings_adapt.items():
         if hasattr(embedding.scaler, "means"):
             mean, std = float(embedding.scaler.means), float(embedding.scaler.stds)
-            scale = "log10 of " if embedding.scaler.log10 else ""
-            told[f"labels of {name}"] = f"{scale}mean {mean:.4g}, standard deviation {std:.4g}"
+            scale = " of its log10" if embedding.scaler.log10 else ""
+            told[f"labels of {name}"] = f"mean {mean:.4g}, spread {std:.4g}{scale}"
     return told

@@ -229,13 +229,43 @@ def test_several_adapters_are_worn_with_a_strength_each(adapters):
     assert joined.exit_code == 0, joined.output
 
 
-def test_models_are_listed_shown_and_converted(tmp_path):
+def test_models_of_ones_own_are_listed_with_what_they_were_taught(adapters):
     listed = runner.invoke(app, ["model", "list"]).output
-    assert "base  (shipped)" in listed
-    assert "mattergen_base" in listed
+    assert "stiff  (your own, " in listed
+    assert "adapters on base (" in listed
+    shown = runner.invoke(app, ["model", "show", "stiff"]).output
+    assert "listens to ml_bulk_modulus (labels not told)" in shown
+    assert "are adapters on base (" in shown
+    (adapters / "models" / "stiff" / "model.json").write_text("{")
+    listed = runner.invoke(app, ["model", "list"])
+    assert listed.exit_code == 0
+    assert "stiff  (your own): its model.json cannot be read" in listed.output
+
+
+def test_what_published_models_listen_to_is_known_beforehand(shared):
+    """The names of fixtures of the published form are those of the published models."""
+    from model import checkpoints, published
+
+    assert set(published.LISTENS) == set(published.NAMES)
+    known = [p for p in (shared / "parity").iterdir() if p.name in published.LISTENS]
+    assert known
+    for folder in known:
+        assert checkpoints.load(folder).properties == published.LISTENS[folder.name]
+    told = runner.invoke(app, ["model", "show", str(shared / "parity" / "dft_mag_density_hhi_score")]).output
+    assert "listens to dft_mag_density (mean 0.02, spread 0.04 in Å⁻³; the range is not told)" in told
+    assert "licence: MIT" in told
+
+
+def test_models_are_listed_shown_and_converted(tmp_path, monkeypatch):
+    monkeypatch.setenv("MATTERGEN_MODELS", str(tmp_path / "none"))
+    listed = runner.invoke(app, ["model", "list"]).output
+    assert "base  (shipped, " in listed
+    assert "dft_mag_density_hhi_score  (published, not on this machine): listens to dft_mag_density, hhi_score" in listed
     shown = runner.invoke(app, ["model", "show", "base"]).output
     assert "listens to no property" in shown
     assert runner.invoke(app, ["model", "convert", "base", "--out", str(tmp_path / "m")]).exit_code == 0
     again = runner.invoke(app, ["model", "show", str(tmp_path / "m")]).output
-    assert again == shown
+    assert again.split("files:")[0] == shown.split("files:")[0]
+    assert "Licence of the weights" in shown
+    assert str(tmp_path / "m") in again
     assert runner.invoke(app, ["model", "convert", "base", "--out", str(tmp_path / "m")]).exit_code == 2
