@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from model.candidates import Candidates
 from model.crystals import Crystals
 from model.execution import INLINE, Watch, silent, spread
 from model.properties.oxidation import oxidation
+from model.sampling.generate import diagnose
 
 if TYPE_CHECKING:
     from pymatgen.analysis.prototypes.matcher import PrototypeDatabaseMatcher
@@ -53,16 +56,17 @@ class Story:
 
 
 def story(crystal: Crystals) -> Story:
-    """The story of one crystal (a batch of one)."""
+    """The story of one crystal (a batch of one); of a collapsed one, or one with atoms on top of others, the charges."""
     from model.io import to_structures
 
     structure = to_structures(crystal)[0]
     charges = oxidation(structure.composition.get_el_amt_dict())
-    label = prototype(structure)
+    told = {"oxidation_states": charges.text, "charge_balanced": charges.balanced}
+    if diagnose(crystal, torch.ones(1, dtype=torch.bool)):  # atoms without number lie within reach of one another
+        return Story(prototype="", name="", dimensionality="", **told)
     return Story(
-        prototype=label, name=prototype_name(structure), dimensionality=dimensionality(structure),
-        oxidation_states=charges.text, charge_balanced=charges.balanced,
-    )  # fmt: skip
+        prototype=prototype(structure), name=prototype_name(structure), dimensionality=dimensionality(structure), **told
+    )
 
 
 def tell(

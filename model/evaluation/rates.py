@@ -1,7 +1,7 @@
 """Every metric of a scorecard, family by family, from the table of judged crystals."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +31,7 @@ class Metric:
     n: int
     hits: int | None = None
     unit: str = ""
+    family: str = ""
 
     @property
     def text(self) -> str:
@@ -51,12 +52,20 @@ def all_rates(
     others: "Mapping[str, Float[np.ndarray, ' batch']] | None" = None,
 ) -> list[Metric]:
     """All metrics the table allows; `asked` counts judged and missing crystals."""
-    found = [
-        *_stability(good, asked), *_hulls(good, asked, others or {}), *_newness(good, known), *_disorder(good),
-        *_validity(good, asked), *_environments(good), *_symmetry(good), *_displacement(good),
-        *_obedience(good, asked, constraints),
-    ]  # fmt: skip
-    return [metric for metric in found if metric is not None]
+    families = {
+        "stability": [*_stability(good, asked), *_hulls(good, asked, others or {})],
+        "newness": [*_newness(good, known), *_disorder(good)],
+        "validity and surroundings": [*_validity(good, asked), *_environments(good)],
+        "symmetry": _symmetry(good),
+        "displacement in relaxing": _displacement(good),
+        "what was asked": _obedience(good, asked, constraints),
+    }
+    return [
+        replace(metric, family=family)
+        for family, metrics in families.items()
+        for metric in metrics
+        if metric is not None
+    ]
 
 
 def _stability(good: "pd.DataFrame", asked: int) -> Iterator[Metric | None]:

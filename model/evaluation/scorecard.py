@@ -1,7 +1,7 @@
 """Every rate with its definition, reference, energy model, n and 95 % interval; no rate where counts do not add up."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -54,13 +54,21 @@ class Scorecard:
             f"reference     {self.reference}",
             f"energy model  {self.energy_model}{'' if self.relaxed else ', at the geometries given (not relaxed)'}",
             f"matcher       {self.matcher}",
+            *self._lines(lambda metric: f"{metric.name:<{width}}  {metric.text}"),
             "",
-            *(f"{metric.name:<{width}}  {metric.text}" for metric in self.metrics.values()),
-            "",
+            "What these mean:",
             *(f"{metric.name}: {metric.definition}" for metric in self.metrics.values()),
             *self.notes,
         ]
         return "\n".join(lines)
+
+    def _lines(self, told: Callable[[Metric], str]) -> Iterator[str]:
+        """A line a metric, each family under its name."""
+        for family in dict.fromkeys(metric.family for metric in self.metrics.values()):
+            yield ""
+            if family:
+                yield f"{family}:"
+            yield from (told(metric) for metric in self.metrics.values() if metric.family == family)
 
 
 def score(
