@@ -251,3 +251,226 @@ def test_the_launchers_tile_opens_the_bench(bench, browser):
     assert (work / "new" / "workbench.ipynb").is_file()
     assert view.strangers == []
     assert view.complaints == []
+
+
+# --- when things go wrong, and when there is much ------------------------------------------------------------------------
+
+TROUBLE = """
+from pathlib import Path
+from model.crystals import Crystals
+from model.testing import famous, famous_names
+from workbench import State, Workbench
+from workbench.testing import Freezing, begin
+
+crystals = Crystals.join([famous(name) for name in famous_names()[:4]])
+broken = Freezing(crystals, batch_size=1, breaks_at=2, pause=0.02)
+bench = Workbench(State(model_name="no such model"), lambda state, wish: begin(state, wish, broken))
+bench
+"""
+MANY = """
+import numpy as np
+import pandas as pd
+from model.candidates import Candidates
+from model.crystals import Crystals
+from model.testing import famous
+from workbench import State, Workbench
+
+n = 5000
+table = pd.DataFrame({"id": [f"c{i:05d}" for i in range(n)], "formula": "NaCl", "chemical_system": "Cl-Na", "space_group": "Fm-3m", "n_atoms": 2,
+    "energy_above_hull": np.linspace(0, 0.5, n), "status": "judged"})
+bench = Workbench(State(), sessions="workbench.ipynb/sessions")
+bench.state.candidates = Candidates(crystals=Crystals.join([famous("rocksalt-NaCl")] * n), table=table)
+bench
+"""
+
+
+def notebook_of(lab, work, name, source):
+    """A notebook of one cell, run in a kernel of its own."""
+    notebook = work / f"{name}.ipynb"
+    content = json.loads(server.NOTEBOOK.read_text(encoding="utf-8"))
+    content["cells"] = [content["cells"][0] | {"source": source.strip()}]
+    notebook.write_text(json.dumps(content), encoding="utf-8")
+    server.run_notebook(lab, notebook)
+    return notebook.name
+
+
+@pytest.mark.slow
+def test_whatever_goes_wrong_is_a_sentence_and_no_panel_dies(bench, browser):
+    lab, work = bench
+    kept = work / "sessions" / "damaged"
+    shutil.copytree(ROOT / "tests" / "golden" / "session-format-1", kept)
+    (kept / "candidates.csv").write_bytes(b"\x00\xff{")
+    (kept / "relaxed.extxyz").unlink()
+    view = Page(browser, width=1400, height=1500)
+    page = view.page
+    page.goto(lab.url(notebook_of(lab, work, "trouble", TROUBLE)))
+
+    # a model that is not there
+    page.wait_for_selector(".mgb-constraints .mgb-notice-line.error:has-text('There is no model')", timeout=60_000)
+    assert page.get_by_role("button", name="Generate", exact=True).is_disabled()
+
+    # a session that is damaged opens as far as it can
+    listed = page.locator(".mgb-sessions select option").all_inner_texts()
+    page.locator(".mgb-sessions select").select_option(index=next(i for i, text in enumerate(listed) if text.startswith("first-format")))
+    page.locator(".mgb-sessions").get_by_role("button", name="Open").click()
+    page.wait_for_selector(".mgb-sessions .mgb-notice-line.warning:has-text('cannot be read')")
+    page.wait_for_selector("tr[data-id=s3-0001]")
+
+    # a run that fails at its third batch: two crystals stay, and the traceback is one click away
+    page.get_by_label("Model", exact=True).fill("base")
+    page.get_by_label("Model", exact=True).press("Enter")
+    page.wait_for_function("document.querySelector('.mgb-generate .mod-primary:not(:disabled)')", timeout=60_000)
+    page.get_by_role("button", name="Generate", exact=True).click()
+    failed = page.locator(".mgb-generate .mgb-notice-line.error")
+    failed.wait_for(timeout=30_000)
+    assert "Batch 2 broke" in failed.inner_text()
+    assert "RuntimeError" not in failed.inner_text()
+    failed.locator("summary").click()
+    assert "RuntimeError" in failed.inner_text()
+    assert page.locator("tr[data-id]").count() == 2
+    view.keep("bench-trouble")
+    page.get_by_role("button", name="Resume").click()
+    page.wait_for_function("document.querySelectorAll('tr[data-id]').length === 4", timeout=30_000)
+
+    # the other panels are alive
+    page.locator("tr[data-id]").first.click()
+    page.wait_for_selector(".mgb-scene canvas", timeout=60_000)
+    assert view.strangers == []
+    assert view.complaints == []
+
+
+@pytest.mark.slow
+def test_five_thousand_candidates_in_the_dark_by_keyboard(bench, browser):
+    lab, work = bench
+    view = Page(browser, width=1400, height=1500)
+    page = view.page
+    page.goto(lab.url(notebook_of(lab, work, "many", MANY)))
+    page.wait_for_selector("text=5000 candidates", timeout=60_000)
+    assert page.locator("tr[data-id]").count() < 100, "only what is looked at is drawn"
+
+    # a folder that cannot be written is said in the panel that keeps
+    page.wait_for_selector(".mgb-sessions .mgb-notice-line.error:has-text('cannot be kept')", timeout=30_000)
+
+    # scrolling to the end, and the last row can be clicked
+    grid = page.locator(".mgb-grid")
+    for share in (0.2, 0.5, 0.8, 1.0):
+        grid.evaluate("(grid, share) => { grid.scrollTop = grid.scrollHeight * share; }", share)
+        page.wait_for_timeout(150)
+    page.locator("tr[data-id=c04999]").click(timeout=10_000)
+    page.wait_for_selector("tr[data-id=c04999][aria-selected=true]")
+    page.wait_for_selector(".mgb-scene canvas", timeout=60_000)
+
+    # by keyboard: up and page up from there; sort by pressing Enter on a header
+    page.keyboard.press("ArrowUp")
+    page.wait_for_selector("tr[data-id=c04998][aria-selected=true]")
+    page.keyboard.press("PageUp")
+    page.wait_for_selector("tr[data-id=c04988][aria-selected=true]")
+    page.keyboard.press("Space")
+    page.wait_for_selector("text=5000 candidates, 1 chosen")
+    page.locator("[data-sort=energy_above_hull]").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("th[aria-sort=ascending] [data-sort=energy_above_hull]")
+
+    # every input and button says what it is
+    nameless = page.evaluate("""[...document.querySelectorAll('.mgb-bench :is(button, input, select, [role=slider])')].filter((one) => one.offsetParent
+        && !(one.getAttribute('aria-label') || one.title || one.textContent.trim() || one.labels?.length || one.getAttribute('placeholder'))).map((one) => one.outerHTML.slice(0, 120))""")
+    assert nameless == []
+
+    # the dark theme: text stands out from its ground, and the structure is drawn again without an error
+    page.click("text=Settings")
+    page.hover("text=Theme")
+    page.click("li[data-command='apputils:change-theme']:has-text('JupyterLab Dark')")
+    page.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
+    page.wait_for_timeout(1500)
+    view.keep("bench-dark")
+    contrast = page.evaluate("""(() => {
+        const light = (colour) => { const [r, g, b] = colour.match(/[\\d.]+/g).map(Number).map((v) => v / 255).map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+        const ground = light(getComputedStyle(document.querySelector('.mgb-candidates')).backgroundColor);
+        return [...document.querySelectorAll('.mgb-grid td:not(.pending), .mgb-title h2, .mgb-field > label')].slice(0, 200).map((one) => light(getComputedStyle(one).color))
+            .map((ink) => (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05)).reduce((a, b) => Math.min(a, b)); })()""")
+    assert contrast > 3
+    assert view.strangers == []
+    assert view.complaints == []
+
+
+def phase(page, *wanted, seconds=180):
+    page.wait_for_function(
+        "(wanted) => wanted.some((one) => document.querySelector('[data-said=phase]')?.textContent.startsWith(one))", arg=list(wanted), timeout=seconds * 1000)
+
+
+@pytest.mark.slow
+def test_cancelled_resumed_brushed_played_back_and_compared(bench, browser, model):
+    import time
+
+    lab, work = bench
+    view = Page(browser, width=1400, height=1900)
+    page = view.page
+    source = f"from workbench import State, Workbench\n\nbench = Workbench(State(model_name={model!r}))\nbench"
+    page.goto(lab.url(notebook_of(lab, work, "long", source)))
+    page.wait_for_function("document.querySelector('.mgb-generate .mod-primary:not(:disabled)')", timeout=60_000)
+    for symbol in ("Li", "O"):
+        page.click(f".mgb-element[data-el={symbol}]")
+    for label, value in (("Crystals", "10"), ("Denoising steps", "60"), ("Atoms in the cell", "3")):
+        page.get_by_label(label, exact=True).fill(value)
+        page.get_by_label(label, exact=True).press("Enter")
+
+    # watched: the running batch is seen, and the cancel answers at once
+    page.get_by_role("button", name="Generate", exact=True).click()
+    page.wait_for_selector("text=undecided", timeout=60_000)
+    page.wait_for_selector("tr[data-id]", timeout=60_000)
+    pressed = time.monotonic()
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    phase(page, "Cancelled", seconds=20)
+    waited = time.monotonic() - pressed
+    print(f"cancelled after {waited:.2f} s")
+    made = page.locator("tr[data-id]").count()
+    assert 0 < made < 10
+    page.get_by_role("button", name="Resume", exact=True).click()
+    phase(page, "Done")
+    page.wait_for_selector("text=10 candidates")
+
+    # brushing the histogram narrows the table, and its chip takes it back
+    plot = page.locator(".mgb-distributions .nsewdrag").first
+    box = plot.bounding_box()
+    page.mouse.move(box["x"] + 4, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] / 2, steps=8)
+    page.mouse.up()
+    page.wait_for_selector(".mgb-chip:has-text('Energy above hull')")
+    view.keep("bench-brushed")
+    page.locator(".mgb-chip button").click()
+    page.wait_for_selector(".mgb-chip", state="detached")
+
+    # the path of a crystal is played back with its curves
+    page.locator("tr[data-id]").nth(1).click()
+    page.wait_for_selector(".mgb-scene canvas", timeout=60_000)
+    page.get_by_role("button", name="Path").click()
+    page.wait_for_selector(".mgb-path .mgb-plot .scatterlayer")
+    before = page.locator(".mgb-playback .facts").inner_text()
+    page.locator(".mgb-playback .widget-play button, .mgb-playback .jupyter-widget-play button").first.click()
+    page.wait_for_function("(before) => document.querySelector('.mgb-playback .facts').innerText !== before", arg=before)
+
+    # another run, and the first beside it
+    page.get_by_label("Seed", exact=True).fill("5")
+    page.get_by_label("Seed", exact=True).press("Enter")
+    page.get_by_label("Crystals", exact=True).fill("2")
+    page.get_by_label("Crystals", exact=True).press("Enter")
+    page.get_by_role("button", name="Generate", exact=True).click()
+    page.wait_for_selector("text=2 candidates", timeout=60_000)
+    phase(page, "Done")
+    page.wait_for_timeout(3000)
+    listed = page.locator(".mgb-sessions select option").all_inner_texts()
+    page.locator(".mgb-sessions select").select_option(index=next(i for i, text in enumerate(listed) if "10/10" in text))
+    page.get_by_role("button", name="Compare", exact=True).click()
+    page.wait_for_selector(".mgb-comparison tr:has-text('Stable')")
+    view.keep("bench-compared")
+
+    # the first opens again, with its paths
+    page.get_by_role("button", name="Open", exact=True).click()
+    page.wait_for_selector("text=10 candidates")
+    page.locator("tr[data-id]").nth(2).click()
+    page.wait_for_selector(".mgb-path .mgb-plot .scatterlayer")
+    view.keep("bench-reopened")
+    assert view.strangers == []
+    assert view.complaints == []

@@ -128,11 +128,12 @@ def painting() -> None:
         notebook = server.notebook_in(work)
         lab = server.start(work, log=Path(place) / "log")
         try:
+            lab.ask("/api/sessions", {"path": notebook.name, "name": notebook.name, "type": "notebook", "kernel": {"name": "python3"}})
             with sync_playwright() as driver:
                 page = driver.chromium.launch(executable_path=chromium(), args=FLAGS).new_page(viewport={"width": 1500, "height": 1250})
                 page.goto(lab.url(notebook.name))
-                ready = "() => { const p = globalThis.jupyterapp?.shell?.currentWidget; return p?.context?.isReady && p.sessionContext?.isReady && p.sessionContext.session?.kernel?.status === 'idle'; }"
-                page.wait_for_function(ready, timeout=90_000)
+                page.wait_for_selector("text=Python 3 (ipykernel) | Idle", timeout=90_000)
+                page.wait_for_timeout(3000)
                 start = time.perf_counter()
                 page.locator(".jp-CodeCell .cm-content").first.click()
                 page.keyboard.press("Shift+Enter")

@@ -143,9 +143,18 @@ def _part(missing: list[str], what: str, read: Callable[[], Any]) -> Any:
     try:
         return read()
     except Exception as error:  # noqa: BLE001 - a damaged file fails in any way; the rest must still be opened
-        said = str(error).strip().splitlines()
-        missing.append(f"{what[0].upper()}{what[1:]} cannot be read: {said[0] if said else type(error).__name__}")
+        missing.append(f"{what[0].upper()}{what[1:]} cannot be read: {_why(error)}.")
         return None
+
+
+def _why(error: Exception) -> str:
+    """What is wrong with a file, in a few words."""
+    if isinstance(error, FileNotFoundError):
+        return "the file is gone"
+    if isinstance(error, UnicodeDecodeError):
+        return "the file is damaged"
+    said = str(error).strip().splitlines()
+    return said[0].rstrip(".") if said else type(error).__name__
 
 
 def _told(about: Mapping[str, Any], name: str, missing: list[str]) -> Any:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,25 +76,27 @@ def hull(candidates: Candidates, phases: Sequence[Phase], elements: Sequence[str
 
 def _inside(candidates: Candidates, elements: Sequence[str]) -> np.ndarray:
     """Rows of the candidates within the system whose energies are known."""
-    from pymatgen.core import Composition
-
     known = np.isfinite(numbers(candidates.table, "energy_above_hull"))
     if not known.any():
         return np.zeros(0, dtype=int)
     inside = [
-        known[i] and set(Composition(f).chemical_system_set) <= set(elements)
-        for i, f in enumerate(candidates.table["formula"])
+        known[i] and shares(f).keys() <= set(elements) for i, f in enumerate(candidates.table["formula"])
     ]
     return np.flatnonzero(inside)
 
 
 def fractions(formulas: Sequence[str], elements: Sequence[str]) -> np.ndarray:
     """Atomic fraction of each element, a row a formula."""
+    return np.array([[shares(f).get(e, 0.0) for e in elements] for f in formulas]).reshape(-1, len(elements))
+
+
+@lru_cache(maxsize=100_000)
+def shares(formula: str) -> dict[str, float]:
+    """Atomic fraction of each element of a formula; kept, for thousands of candidates share few formulas."""
     from pymatgen.core import Composition
 
-    return np.array([[Composition(f).get_atomic_fraction(e) for e in elements] for f in formulas]).reshape(
-        -1, len(elements)
-    )
+    composition = Composition(formula)
+    return {str(element): composition.get_atomic_fraction(element) for element in composition}
 
 
 def _stable(pd: "PhaseDiagram", elements: Sequence[str]) -> tuple[np.ndarray, list[str], np.ndarray]:

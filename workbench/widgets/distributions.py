@@ -28,12 +28,12 @@ class DistributionsPanel(Panel):
         self.plot = Plot(inks=style.INKS, label="Distribution")
         self.quantity = W.Dropdown(
             options=[("Energy above hull", "energy_above_hull")],
-            layout=W.Layout(width="150px"),
+            layout=W.Layout(width="134px"),
             tooltip="Quantity along the x axis",
         )
         self.against = W.Dropdown(
             options=[("as density", "")],
-            layout=W.Layout(width="118px"),
+            layout=W.Layout(width="104px"),
             tooltip="What it is drawn against: its density, or a second quantity with the Pareto front",
         )
         self.code = Code(label="Python that draws this figure")

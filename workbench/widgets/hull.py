@@ -23,6 +23,7 @@ class HullPanel(Panel):
         super().__init__(state)
         self.add_class("mgb-flush")
         self.plot = Plot(inks=style.INKS, label="Phase diagram with candidates")
+        self._shown: tuple[Any, ...] = (None,) * 4
         self.system = W.Dropdown(options=NONE, layout=W.Layout(width="130px"), tooltip="Chemical system of the diagram")
         self.code = Code(label="Python that draws this figure")
         tell = button("Code", "Show the Python that draws this figure", self._code)
@@ -47,7 +48,13 @@ class HullPanel(Panel):
 
     @guarded
     def draw(self) -> None:
-        """Draw the diagram of the chosen system."""
+        """Draw the diagram of the chosen system, if anything that it shows has changed."""
+        state = self.state
+        shown = (state.candidates, state.reference, state.selection, self.system.value)
+        pairs = zip(shown, self._shown, strict=True)
+        if all(one is other or (isinstance(one, str) and one == other) for one, other in pairs):
+            return
+        self._shown = shown
         if not self.system.value:
             self._hang(
                 style.says("Choose two to four elements", "The hull of their chemical system is drawn here."), ""

@@ -29,10 +29,20 @@ function library(model, name, take) {
   return entry.promise;
 }
 
+/** Tells only of nodes that are still on the page: a bundle may have destroyed what it would resize of the others. */
+class PresentObserver extends ResizeObserver {
+  constructor(callback) {
+    super((entries, observer) => {
+      const there = entries.filter((entry) => entry.target.isConnected);
+      if (there.length) callback(there, observer);
+    });
+  }
+}
+
 /** Runs a UMD bundle so that it takes its browser branch, and gives back the global it set, leaving the page as it was. */
 function runBundle(source, names) {
   const before = Object.fromEntries(names.map((name) => [name, globalThis[name]]));
-  new Function("define", "module", "exports", "require", source).call(globalThis);
+  new Function("define", "module", "exports", "require", "ResizeObserver", source).call(globalThis, undefined, undefined, undefined, undefined, PresentObserver);
   const made = Object.fromEntries(names.map((name) => [name, globalThis[name]]));
   return { made, restore: () => Object.assign(globalThis, before) };
 }
