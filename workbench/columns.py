@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-FLAGS = frozenset({"stable", "unique", "novel", "sun", "relaxed_converged", "structure_valid", "composition_valid"})
+FLAGS = frozenset({
+    "stable", "unique", "novel", "sun", "relaxed_converged", "structure_valid", "composition_valid",
+    "charge_balanced",
+})  # fmt: skip
 TEXTS = frozenset({
     "id", "formula", "chemical_system", "space_group", "relaxed_space_group", "status", "reason", "novelty",
-    "nearest_known",
+    "nearest_known", "prototype", "prototype_name", "dimensionality", "oxidation_states",
 })  # fmt: skip
 
 

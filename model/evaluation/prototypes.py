@@ -56,7 +56,7 @@ class Story:
 
 
 def story(crystal: Crystals) -> Story:
-    """The story of one crystal (a batch of one); of a collapsed one, or one with atoms on top of others, the charges."""
+    """The story of one crystal (a batch of one); where it has collapsed, or atoms touch, its charges alone."""
     from model.io import to_structures
 
     structure = to_structures(crystal)[0]

@@ -33,6 +33,15 @@ def evaluate(
     fmax: Annotated[float, typer.Option(min=1e-6, help="Largest force left when relaxed, eV/Å.")] = 0.05,
     steps: Annotated[int, typer.Option(min=0, help="Most relaxation steps.")] = 500,
     workers: Annotated[int, typer.Option(min=1, help="Processes that relax side by side.")] = 1,
+    story: Annotated[
+        bool, typer.Option("--story", help="Also prototype, dimensionality and oxidation states of each.")
+    ] = False,
+    bulk_modulus: Annotated[
+        str, typer.Option(help="Also bulk moduli: by curve (equation of state) or tensor (elastic tensor, shear too).")
+    ] = "",
+    readout: Annotated[
+        list[Path] | None, typer.Option(help="Also what a readout predicts: a folder of workbench model teach.")
+    ] = None,
 ) -> None:
     """Judge the crystals of a folder: energy above hull, stable, unique, novel, RMSD, with a reason for each no."""
     from model.evaluation.account import account
@@ -40,6 +49,7 @@ def evaluate(
     from model.evaluation.report import judge_folder
     from model.evaluation.stages import Stages
     from model.io import read_crystals
+    from workbench.commands.measures import measures
 
     if matcher not in MATCHERS:
         raise fail(f"There is no matcher {matcher}; choose {' or '.join(MATCHERS)}.")
@@ -61,11 +71,13 @@ def evaluate(
             typer.echo(f"Missing: {name}: {reason}", err=True)
         stages = Stages()
         known, potential = _reference(reference), energy_model_of(energy_model)
+        more = measures(potential, story=story, bulk_modulus=bulk_modulus, readouts=readout or [])
         with bar() as watch:
             card = judge_folder(
                 reading, out, potential=potential, reference=known, accounted=accounted, relax=relax, fmax=fmax,
                 steps=steps, matcher=Matcher(disordered=matcher == "disordered"),
-                others=[_reference(one) for one in also or []], workers=workers, stages=stages, watch=watch,
+                others=[_reference(one) for one in also or []], workers=workers, stages=stages, measures=more,
+                watch=watch,
             )  # fmt: skip
     except KeyboardInterrupt:
         raise fail("Stopped. What has come to rest is kept: the same command goes on from there.", code=130) from None
