@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Composition, Lattice, Structure
 
 from model.baselines.substitution import of_reference
+from model.crystals import MASK
 from model.evaluation import known
 from model.evaluation.build import Entry, Skipped, admit
 from model.evaluation.disorder import alike, like_groups, parent, same_shares
@@ -82,6 +84,14 @@ def test_families_are_found_and_twins_and_strangers_left():
         probe(famous("anatase-TiO2"), "anatase"), ready(alloy("Fe", "Fe", "Fe", "Co"), "c"),
     ])  # fmt: skip
     assert sorted(found) == [["a", "b"], ["anatase"], ["c"], ["rutile"], ["salt"]]
+
+
+def test_undecided_atoms_share_no_sites():
+    salt = famous("rocksalt-NaCl")
+    undecided = probe(salt.replace(numbers=torch.tensor([11, MASK])), "x")
+    assert not MIXED.same_parent(undecided.reduced, undecided.reduced)
+    assert len(families([undecided, undecided])) == 2
+    assert families([probe(salt, "a"), probe(salt, "b")]) == [["a", "b"]]
 
 
 @pytest.mark.parametrize(("other", "same"), [("Fe2Co2", True), ("Fe1.02Co0.98", True), ("Fe3Co", False), ("Fe", False)])

@@ -119,7 +119,10 @@ class Matcher:
 
     def same_parent(self, one: "Structure", other: "Structure") -> bool:
         """Whether the disordered parent of an ordered crystal matches another of the same composition."""
-        mixed = parent(one)
+        try:
+            mixed = parent(one)
+        except ValueError:  # undecided atoms are no elements
+            return False
         return mixed is not None and self._fit_mixed(mixed, other)
 
     def same_as_disordered(self, one: "Structure", known: "Structure") -> bool:
