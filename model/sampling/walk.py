@@ -80,6 +80,7 @@ def walk(
             later = _step(plan, noisy, _blend(answer, ahead, plan.scheme.look_ahead), at, to)
         noisy = shown.put(_reveal(plan, later, answer.logits, at, to), to)
         noisy, fine = _set_aside(noisy, fine, plan)
+        noisy = shown.put(noisy, to)  # what is kept is kept even of a crystal that was set aside
         if look is not None:
             look(done, noisy)
     return _finished(noisy), fine
