@@ -171,7 +171,7 @@ def chemical_systems(crystals: Crystals) -> Tensor:
 
 
 @torch.no_grad()
-def listening(model: CrystalModel, data: Path, *, most: int = 512, batch_size: int = 64) -> Listening:
+def listening(model: CrystalModel, data: Path, *, most: int = 192, batch_size: int = 64) -> Listening:
     """Whether a model listens: losses of held-out crystals with their own labels, with none, and with another's."""
     dataset = open_split(data, "val")
     rows = np.flatnonzero(_complete(dataset, model.properties))[:most]
