@@ -87,6 +87,25 @@ def test_the_launchers_tile_is_installed_where_jupyterlab_looks():
     assert "https://" not in entry
 
 
+def test_a_kernel_that_comes_up_slowly_is_waited_for(monkeypatch):
+    """A client takes a kernel for dead when it misses one heartbeat, as on a busy machine at its start."""
+    from types import SimpleNamespace
+
+    calls = []
+
+    def wait_for_ready(timeout):
+        calls.append(timeout)
+        if len(calls) < 3:
+            raise RuntimeError("Kernel died before replying to kernel_info")
+
+    server._wait_until_ready(SimpleNamespace(wait_for_ready=wait_for_ready))
+    assert len(calls) == 3
+    monkeypatch.setattr(server, "PATIENCE", 0)
+    calls.clear()
+    with pytest.raises(RuntimeError, match="died"):
+        server._wait_until_ready(SimpleNamespace(wait_for_ready=wait_for_ready))
+
+
 def test_importing_the_workbench_is_quiet_and_light():
     heavy = ["torch", "pymatgen", "pandas", "lightning", "ipywidgets", "plotly", "crystal_toolkit", "dash", "jupyterlab"]
     asked = f"import sys, workbench; print([m for m in {heavy!r} if m in sys.modules])"

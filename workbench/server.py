@@ -155,7 +155,7 @@ def run_notebook(server: Server, notebook: Path) -> str:
     client.load_connection_file()
     client.start_channels()
     try:
-        client.wait_for_ready(timeout=PATIENCE)
+        _wait_until_ready(client)
         content = nbformat.read(notebook, as_version=4)
         for cell in (c for c in content.cells if c.cell_type == "code"):
             _run_cell(client, cell)
@@ -172,6 +172,23 @@ def run_notebook(server: Server, notebook: Path) -> str:
     finally:
         client.stop_channels()
     return kernel
+
+
+def _wait_until_ready(client: Any) -> None:
+    """Wait for the kernel's first word. On a busy machine its heart may begin to beat only after a while.
+
+    Raises RuntimeError where it stays silent.
+    """
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            client.wait_for_ready(timeout=max(1.0, end - time.monotonic()))
+        except RuntimeError:  # it says that the kernel died when a single beat was missed
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.3)
+        else:
+            return
 
 
 def _run_cell(client: Any, cell: Any) -> None:
