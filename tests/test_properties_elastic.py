@@ -85,3 +85,28 @@ def test_what_is_unstable_or_fails_gets_a_reason(argon):
 
     assert "no voice" in elasticity(crystals, Mute())[0].reason
     assert elasticity(Crystals.empty(), potential) == []
+
+
+@pytest.mark.parametrize("how", ["raises", "answers NaN"])
+def test_one_that_fails_takes_no_other_with_it(argon, how):
+    inner, crystals = argon
+
+    class Trouble:
+        name = "trouble"
+
+        def __call__(self, some):
+            ill = torch.zeros(len(some)).index_add_(0, some.owner, (some.numbers == 12).float()) > 0
+            if how == "raises" and ill.any():
+                raise RuntimeError("magnesium!")
+            reading = inner(some)
+            reading.energy[ill] = torch.nan
+            return reading
+
+    copper, magnesium = elasticity(crystals, Trouble(), strains=SMALL)
+    assert copper.bulk == pytest.approx(elasticity(crystals[[0]], inner, strains=SMALL)[0].bulk, rel=1e-6)
+    assert np.isnan(magnesium.bulk)
+    assert ("magnesium!" if how == "raises" else "not-a-number") in magnesium.reason
+    copper, magnesium = bulk_moduli(crystals, Trouble())
+    assert np.isfinite(copper.modulus)
+    assert np.isnan(magnesium.modulus)
+    assert "failed" in magnesium.reason

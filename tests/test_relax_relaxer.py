@@ -119,8 +119,8 @@ class Trouble(Springs):
 def test_a_failing_crystal_is_named_and_the_others_go_on(what, says):
     crystals = shaken()
     relaxation = relax(crystals, Trouble(what), fmax=1e-3)
-    assert list(relaxation.failures) == [NAMES.index("rutile-TiO2")]
-    assert says in relaxation.failures[4]
+    assert relaxation.failed.tolist() == [name == "rutile-TiO2" for name in NAMES]
+    assert says in relaxation.reasons[4]
     assert relaxation.converged[:4].all()
     assert len(relaxation) == len(crystals)
 
@@ -171,10 +171,32 @@ def test_a_watch_hears_of_each_and_may_stop_it():
     assert heard[0].payload.converged
 
 
+@pytest.mark.parametrize("stop", [Cancelled, KeyboardInterrupt])
+def test_an_interrupted_potential_keeps_what_came_to_rest(stop):
+    class Interrupted(Springs):
+        calls, last = 0, 0
+
+        def __call__(self, crystals):
+            self.calls += 1
+            if self.calls > self.last:
+                raise stop
+            return super().__call__(crystals)
+
+    crystals, heard = shaken(), []
+    whole = relax(crystals, Springs(), fmax=1e-3, atoms_at_once=1)
+    potential = Interrupted()
+    potential.last = int(whole.steps[:2].sum()) + 3  # two come to rest, one reading each more than steps
+    with pytest.raises(stop):
+        relax(crystals, potential, fmax=1e-3, atoms_at_once=1, watch=lambda progress: heard.append(progress.payload))
+    assert [one.row for one in heard] == [0, 1]
+    assert all(one.converged for one in heard)
+    assert heard[1].energy == pytest.approx(float(whole.energy[1]), abs=1e-9)
+
+
 def test_nothing_to_relax():
     relaxation = relax(Crystals.empty(), Springs())
     assert len(relaxation) == 0
-    assert relaxation.failures == {}
+    assert relaxation.reasons == ()
 
 
 @pytest.mark.slow

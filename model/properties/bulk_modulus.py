@@ -9,7 +9,6 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from model.cell import volume
 from model.crystals import Crystals
@@ -87,8 +86,3 @@ def birch_murnaghan(volumes: Float[np.ndarray, " strains"], energies: Float[np.n
         reason = f"Its energies lie {misfit:.1%} of their range off a smooth curve."
         return EquationOfState(modulus=nan, volume=still, misfit=misfit, reason=reason)
     return EquationOfState(modulus=modulus, volume=still, misfit=misfit)
-
-
-def moduli(states: Sequence[EquationOfState]) -> torch.Tensor:
-    """The bulk moduli alone, in GPa."""
-    return torch.tensor([state.modulus for state in states], dtype=torch.float64)

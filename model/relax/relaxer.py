@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -68,43 +69,11 @@ class Relaxation:
         """Crystals that the potential could not judge."""
         return self.energy.isnan()
 
-    @property
-    def failures(self) -> dict[int, str]:
-        """Crystals that the potential could not judge, by position, each with its reason."""
-        return {row: self.reasons[row] for row in torch.nonzero(self.failed)[:, 0].tolist()}
 
-    @property
-    def energy_per_atom(self) -> Float[Tensor, " batch"]:
-        """Energy in eV/atom."""
-        return self.energy / self.crystals.n_atoms
-
-
-def relax(
-    crystals: Crystals,
-    potential: Potential,
-    *,
-    fmax: float = FMAX,
-    steps: int = STEPS,
-    atoms_at_once: int = 512,
-    cell: bool = True,
-    executor: Executor = INLINE,
-    watch: Watch = silent,
-    trajectories: bool = False,
-) -> Relaxation:
-    """Relax atoms and cell of every crystal until no force exceeds `fmax` eV/Å, in at most `steps` steps.
-
-    Without `cell`, the atoms move and the cell stays.
-
-    A crystal that does not converge, whose cell explodes, or on which the potential fails, gets that as its verdict;
-    the others go on. `watch` hears of every crystal that is done, as a `Relaxed`.
-    """
-    done: list[Relaxed | None] = [None] * len(crystals)
-    for one in relaxing(
-        crystals, potential, fmax=fmax, steps=steps, atoms_at_once=atoms_at_once, cell=cell, executor=executor,
-        watch=watch, trajectories=trajectories,
-    ):  # fmt: skip
-        done[one.row] = one
-    return gather([one for one in done if one is not None], potential.name)
+def relax(crystals: Crystals, potential: Potential, **asked: Any) -> Relaxation:
+    """Relax atoms and cell of every crystal; what else is asked, and its defaults, as `relaxing` has it."""
+    done = sorted(relaxing(crystals, potential, **asked), key=lambda one: one.row)
+    return gather(done, potential.name)
 
 
 def relaxing(
@@ -119,7 +88,14 @@ def relaxing(
     watch: Watch = silent,
     trajectories: bool = False,
 ) -> Iterator[Relaxed]:
-    """The same as `relax`, crystal by crystal as each is done."""
+    """Relax atoms and cell of every crystal until no force exceeds `fmax` eV/Å, in at most `steps` steps each.
+
+    Each is handed out as soon as it is done, in whatever order they are. Without `cell`, the atoms move and the cell
+    stays. At most `atoms_at_once` atoms fall together (in each process of the executor).
+
+    A crystal that does not converge, whose cell explodes, or on which the potential fails, gets that as its verdict;
+    the others go on. `watch` hears of every crystal that is done, as a `Relaxed`.
+    """
     work = _Work(potential, fmax, steps, atoms_at_once, cell, trajectories)
     stream = work.inline(crystals) if executor is INLINE else work.spread(crystals, executor)
     for count, one in enumerate(stream, start=1):
