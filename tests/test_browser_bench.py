@@ -356,7 +356,7 @@ def test_five_thousand_candidates_in_the_dark_by_keyboard(bench, browser):
     for share in (0.2, 0.5, 0.8, 1.0):
         grid.evaluate("(grid, share) => { grid.scrollTop = grid.scrollHeight * share; }", share)
         page.wait_for_timeout(150)
-    page.locator("tr[data-id=c04999]").click(timeout=10_000)
+    page.locator("tr[data-id=c04999]").click(timeout=60_000)
     page.wait_for_selector("tr[data-id=c04999][aria-selected=true]")
     page.wait_for_selector(".mgb-scene canvas", timeout=60_000)
 
