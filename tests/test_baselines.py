@@ -214,6 +214,15 @@ def test_the_primitive_cell_by_the_letter_of_the_centring(name):
     assert StructureMatcher(primitive_cell=False, scale=False).fit(small, structure)
 
 
+def test_processes_change_nothing():
+    from model.execution import processes
+
+    constraints = Constraints(chemical_system="Mg-O", n_atoms=(2, 6), count=4)
+    with processes(2) as executor:
+        spread = RandomSearch()(constraints, batch_size=3, executor=executor)
+    assert torch.equal(spread.frac, RandomSearch()(constraints).frac)
+
+
 def test_what_finds_no_place_is_told_as_bad():
     """Seven atoms of carbon in Fm-3m at 4 atoms a lattice point: no combination of sites gives five of them."""
     heard = []

@@ -1,6 +1,7 @@
 """What the other ways of proposing crystals share: one crystal after another, each from chance of its own."""
 
 from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Executor
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from model.constraints import ConstraintError, Constraints
 from model.crystals import Crystals
-from model.execution import Progress, Watch, silent
+from model.execution import INLINE, Progress, Watch, silent
 from model.sampling.generate import Batch, diagnose
 from model.sampling.palette import Palette
 from model.shapes import Int
@@ -58,9 +59,12 @@ def chance(constraints: Constraints, index: int, attempt: int = 0) -> np.random.
 
 
 def in_batches(
-    make: Make, constraints: Constraints, *, done: Collection[int], batch_size: int, watch: Watch
-) -> Crystals:
+    make: Make, constraints: Constraints, *, done: Collection[int], batch_size: int, watch: Watch,
+    executor: Executor = INLINE,
+) -> Crystals:  # fmt: skip
     """Make every crystal that is not done; finished batches are told, and hard constraints are seen to be kept.
+
+    Crystals of a batch are made side by side where an executor is given; `make` travels to its processes.
 
     `watch` hears of each crystal (`stage="propose"`) and may raise Cancelled there, and of each finished batch
     (`stage="generate"`, a `Batch` as payload).
@@ -73,9 +77,10 @@ def in_batches(
     for start in range(0, len(missing), batch_size):
         indices = missing[start : start + batch_size]
         made = []
-        for place, index in enumerate(indices, start=before + start):
+        stream = map(make, indices) if executor is INLINE else executor.map(make, indices)
+        for place in range(before + start, before + start + len(indices)):
             watch(Progress(stage=PROPOSE, done=place, total=constraints.count))
-            made.append(make(index))
+            made.append(next(stream))
         batch = _batch(made, indices, constraints)
         finished.append(batch.crystals)
         done_now = before + start + len(indices)

@@ -6,8 +6,9 @@ The relaxer does the rest. Source: Zeni et al. 2025, D.4, after Pickard and Need
 
 import warnings
 from collections.abc import Collection, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from model.baselines.habits import Habits
 from model.baselines.proposer import MOST_ATOMS, chance, in_batches, without_targets
 from model.constraints import ConstraintError, Constraints
 from model.crystals import Crystals
-from model.execution import Watch, silent
+from model.execution import INLINE, Watch, silent
 from model.sampling.palette import formula_unit
 
 if TYPE_CHECKING:
@@ -77,19 +78,20 @@ class RandomSearch:
         return []
 
     def __call__(
-        self, constraints: Constraints, *, done: Collection[int] = (), batch_size: int = 16, watch: Watch = silent
-    ) -> Crystals:
+        self, constraints: Constraints, *, done: Collection[int] = (), batch_size: int = 16, watch: Watch = silent,
+        executor: Executor = INLINE,
+    ) -> Crystals:  # fmt: skip
         """Crystals that keep the hard constraints; one for which no place was found is told as bad.
 
         Raises ImportError where PyXtal is not installed.
         """
         self.check(constraints)
         _pyxtal()
-        return in_batches(
-            lambda index: self._one(constraints, index), constraints, done=done, batch_size=batch_size, watch=watch
-        )
+        make = partial(self.one, constraints)
+        return in_batches(make, constraints, done=done, batch_size=batch_size, watch=watch, executor=executor)
 
-    def _one(self, constraints: Constraints, index: int) -> tuple[Crystals, str]:
+    def one(self, constraints: Constraints, index: int) -> tuple[Crystals, str]:
+        """The crystal of an index, and what is wrong with it."""
         from model.io import from_structures
 
         first = chance(constraints, index)

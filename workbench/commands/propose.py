@@ -32,10 +32,14 @@ def random_search(
     learn_from: Annotated[
         Path | None, typer.Option(help="Relaxed crystals of a first round: distances and volumes are tuned by them.")
     ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that search side by side.")] = 1,
 ) -> None:  # fmt: skip
     """Random symmetric crystals of 2 to 4 operations (or a space group), no two atoms nearer than known ones come."""
     asked = _asked(chemical_system, allowed, excluded, formula, atoms, count, seed, space_group=space_group)
-    _propose("random-search", {"relaxed": learn_from}, asked, out)
+    from model.execution import processes
+
+    with processes(workers) as executor:
+        _propose("random-search", {"relaxed": learn_from}, asked, out, executor=executor, batch_size=16 * workers)
 
 
 @app.command()
@@ -81,7 +85,7 @@ def _asked(
         raise talk.fail(str(error)) from error
 
 
-def _propose(way: str, told: Mapping[str, Any], constraints: Any, out: Path) -> None:
+def _propose(way: str, told: Mapping[str, Any], constraints: Any, out: Path, **how: Any) -> None:
     """Make the crystals; batches are written as they are finished, and a broken-off run goes on when called again."""
     from model.execution import Progress
     from model.io import write_text
@@ -101,7 +105,7 @@ def _propose(way: str, told: Mapping[str, Any], constraints: Any, out: Path) -> 
                 else:
                     bar(progress)
 
-            proposer(constraints, done=done, watch=watch)
+            proposer(constraints, done=done, watch=watch, **how)
         if origins := proposer.origins(constraints):
             write_text(out / ORIGINS, _table(constraints.seed, origins))
         folder.finish()
