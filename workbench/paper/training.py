@@ -49,21 +49,21 @@ def curve(run: Path) -> "pd.DataFrame":
 
 
 def pace(recipe: Recipe, data: Path, *, fewer: int = 3, more: int = 11) -> float:
-    """Seconds a training step takes on this machine: how much longer a run of `more` steps takes than of `fewer`."""
+    """Seconds of one core that a training step takes: how much more a run of `more` steps takes than one of `fewer`."""
     from model.training.run import train
 
     taken = []
     for steps in (fewer, more):
         with tempfile.TemporaryDirectory() as room:
             short = recipe.but(steps=steps, validate_every=steps, validation_crystals=8, checkpoint_every=10**6)
-            begun = time.perf_counter()
+            begun = time.process_time()
             train(data, Path(room) / "run", short, progress=False, accelerator="cpu")
-            taken.append(time.perf_counter() - begun)
+            taken.append(time.process_time() - begun)
     return (taken[1] - taken[0]) / (more - fewer)
 
 
 def budgets(seconds: Mapping[str, float], crystals: int, hours: tuple[float, ...] = (1.0, 10.0)) -> "pd.DataFrame":
-    """How far a machine with so many seconds a step gets: steps and passes over so many training crystals."""
+    """How far one core with so many seconds a step gets: steps and passes over so many training crystals."""
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
