@@ -109,6 +109,7 @@ class Keeper:
             lay_out(opened.session, self.state)
             self.folder = None if opened.missing else folder
             self._created = opened.session.created
+            self.state.session = (str(self.folder or ""), "", self.state.session[2] + 1)
 
     def keep(self) -> None:
         """Write now, if there is anything to keep. Raises SessionError where it cannot be written."""

@@ -41,7 +41,7 @@ def lines(first: Session, second: Session) -> list[Line]:
     out = [Line("Crystals, judged", *(f"{len(one.candidates)}, {one.judged}" for one in both), outcome=True)]
     out += [Line(label, *(rate(one, name) for one in both), outcome=True) for name, label in RATES]
     out += [
-        Line(f"Median {style.title(name)[:1].lower()}{style.title(name)[1:]}", *(median(one, name) for one in both),
+        Line(f"{style.title(name)}, median", *(median(one, name) for one in both),
              outcome=True)
         for name in MEDIANS
     ]  # fmt: skip

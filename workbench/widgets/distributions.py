@@ -63,6 +63,8 @@ class DistributionsPanel(Panel):
         """Draw the chosen picture."""
         self.against.disabled = self.quantity.value in {ELEMENTS, GROUPS}
         self.plot.label = f"Distribution of {self.quantity.label}"
+        if self.quantity.value not in self.state.narrowed and self.plot.brushed:
+            self.plot.brushed = []
         self.plot.figure = style.to_widget(self.figure())
 
     def figure(self) -> "Figure":

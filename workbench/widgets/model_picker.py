@@ -23,6 +23,7 @@ class ModelPicker(W.VBox):
     def __init__(self, state: State, failed: Callable[[BaseException], None], loaded: Callable[[], None]) -> None:
         self.state, self._failed, self._loaded = state, failed, loaded
         self._filling = self._syncing = False
+        self._pressed = ""
         self.way = W.Dropdown(options=[("Diffusion model", DIFFUSION)])
         self.settings = W.VBox()
         self.model = W.Combobox(options=[], ensure_option=False, continuous_update=False)
@@ -165,7 +166,7 @@ class ModelPicker(W.VBox):
                 self.worn.children = []
             elif shown != [one.name for one in there]:
                 self.worn.children = [self._adapter(one, base, one.name in worn) for one in there]
-            else:
+            elif name != self._pressed:  # what the buttons said themselves is not said back: it would undo a quick click
                 self._syncing = True
                 for one in self.worn.children:
                     one.value = one.adapter in worn
@@ -182,7 +183,8 @@ class ModelPicker(W.VBox):
     def _wear(self, base: str) -> None:
         if self._syncing:
             return
-        self.model.value = wearing.together(base, [one.adapter for one in self.worn.children if one.value])
+        self._pressed = wearing.together(base, [one.adapter for one in self.worn.children if one.value])
+        self.model.value = self._pressed
 
 
 def _label(name: str) -> str:

@@ -33,6 +33,7 @@ function render({ model, el }) {
     const { data, layout } = themed(model, el);
     shapes = layout.shapes ?? [];
     layout.shapes = [...shapes, ...line()];
+    if (!model.get("brushed").length) Object.assign(layout, { selections: [], selectionrevision: Date.now() });  // taken back elsewhere
     await Plotly.react(host, data, layout, config);
     host.setAttribute("aria-label", model.get("label"));
     if (wired) return;
