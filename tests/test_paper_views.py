@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.testing import famous, famous_names
@@ -17,6 +17,7 @@ def says(figure):
     return figure.layout.annotations[0].text if not figure.data else ""
 
 
+@settings(deadline=None)
 @given(VALUES, VALUES)
 def test_densities_have_unit_area(taught, made):
     figure = paper_properties.density(taught, {"made": made}, "ml_bulk_modulus", 400.0, highest=None)
@@ -34,6 +35,7 @@ def test_the_target_is_dashed_and_small_labels_are_left_out():
     assert figure.data[0].name == "training data (1, 2 below 0.001 left out)"
 
 
+@settings(deadline=None)
 @given(VALUES, st.floats(0, 600))
 def test_a_budget_finds_no_more_than_it_pays_for(values, threshold):
     counts = paper_properties.found(values, threshold)
@@ -86,6 +88,7 @@ def test_two_properties_lie_over_the_data(table):
     assert {shape.line.dash for shape in figure.layout.shapes} == {"dash"}
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_histograms_hold_every_crystal(values):
     figure = paper_quality.histogram({"a": values}, "rmsd", low=0.0, high=100.0)

@@ -54,6 +54,7 @@ def density(
     for (name, values), colour in zip(named.items(), COLOURS[1:], strict=False):
         if len(values):
             traces.append(_line(values, edges, f"{name} ({len(values):,})", colour))
+    top = _top(named, edges, traces)
     dashed = {"type": "line", "x0": target, "x1": target, "yref": "paper", "y0": 0, "y1": 1,
               "line": {"dash": "dash", "width": 1.6, "color": style.INK}}  # fmt: skip
     note = {"text": f"target {target:g}", "x": target, "yref": "paper", "y": 1, "yanchor": "top", "xanchor": "left",
@@ -61,10 +62,19 @@ def density(
     return style.figure(
         traces,
         xaxis=style.axis(style.title(column), range=[edges[0], edges[-1]]),
-        yaxis=style.axis("Density", rangemode="tozero"),
+        yaxis=style.axis("Density", rangemode="tozero", **({"range": [0, top]} if top else {})),
         shapes=[dashed],
         annotations=[note],
     )
+
+
+def _top(named: Mapping[str, np.ndarray], edges: np.ndarray, traces: list[Any]) -> float | None:
+    """Where the axis ends so that a peak of others at one end does not flatten the first series; None: at the peak."""
+    first = next((values for values in named.values() if len(values)), None)
+    if first is None:
+        return None
+    highest, own = max(max(trace.y) for trace in traces), float(_shares(first, edges).max())
+    return 2.5 * own if highest > 4 * own > 0 else None
 
 
 def _shares(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
