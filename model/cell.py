@@ -35,7 +35,7 @@ def symmetric(cell: Float[Tensor, "batch 3 3"]) -> Float[Tensor, "batch 3 3"]:
 
 def cartesian(crystals: Crystals) -> Float[Tensor, "atoms 3"]:
     """Positions in Å."""
-    return torch.einsum("ni,nij->nj", crystals.frac, crystals.cell[crystals.owner])
+    return torch.bmm(crystals.frac[:, None], crystals.cell[crystals.owner]).squeeze(1)
 
 
 def wrapped(frac: Float[Tensor, "atoms 3"]) -> Float[Tensor, "atoms 3"]:

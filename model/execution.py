@@ -2,8 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
+
+CONNECT_SECONDS = 15
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -89,10 +92,28 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def dask_executor(address: str | None = None) -> Executor:
-    """An executor on a Dask cluster (a local one without an address)."""
+@contextmanager
+def executor_of(workers: int = 1, dask: str | None = None) -> Iterator[Executor]:
+    """Where work is spread: over so many processes of this machine, or over the workers of a Dask cluster.
+
+    `dask` is the address of a scheduler (tcp://host:8786), whose workers must have this package installed and compute
+    on one thread each from then on. Raises ImportError where Dask is not installed, OSError where none answers.
+    """
+    if dask is None:
+        with processes(workers) as executor:
+            yield executor
+        return
+    if workers != 1:
+        raise ValueError(f"A Dask cluster brings its own workers; drop the {workers} processes or the cluster.")
     try:
         from dask.distributed import Client
     except ImportError as error:
-        raise ImportError("Spreading work with Dask needs dask: pip install 'dask[distributed]'") from error
-    return Client(address).get_executor()
+        raise ImportError("Spreading work with Dask needs dask: pip install 'mattergen-design-workbench[dask]'.") from error
+    try:
+        client = Client(dask, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError) as error:
+        raise OSError(f"No Dask scheduler answers at {dask!r}; start one, or name its tcp://host:port.") from error
+    with client:
+        client.run(_one_thread)
+        with client.get_executor() as executor:
+            yield executor

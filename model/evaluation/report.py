@@ -14,7 +14,7 @@ from model.evaluation.matching import Matcher
 from model.evaluation.reference import Reference
 from model.evaluation.scorecard import Scorecard
 from model.evaluation.stages import Stages
-from model.execution import Watch, processes, silent
+from model.execution import Watch, executor_of, silent
 from model.relax.potential import Potential
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def judge_folder(
     matcher: Matcher | None = None,
     others: Sequence[Reference] = (),
     workers: int = 1,
+    dask: str | None = None,
     stages: Stages | None = None,
     measures: Sequence[Callable[[Evaluation, Executor, Watch], Evaluation]] = (),
     watch: Watch = silent,
@@ -55,7 +56,7 @@ def judge_folder(
     journal = Journal(
         out.with_name(f".{out.name}.journal"), crystals, potential=potential.name, relax=relax, fmax=fmax, steps=steps
     )
-    with processes(workers) as executor:
+    with executor_of(workers, dask) as executor:
         evaluation = evaluate(
             accounted.candidates, potential=potential, reference=reference, relax=relax, fmax=fmax, steps=steps,
             made=accounted.made, missing=accounted.missing, constraints=accounted.constraints, matcher=matcher,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.cell import heights
+from model.cell import cartesian, heights
 from model.crystals import Crystals
 from model.shapes import Float, Int
 
@@ -102,7 +102,7 @@ def _pairs(crystals: Crystals, cutoff: float, most_images: int) -> tuple[Tensor,
         [image // (side[:, 1] * side[:, 2]), image // side[:, 2] % side[:, 1], image % side[:, 2]], dim=-1
     )
     offset = offset - reach[crystal]
-    cart = torch.bmm(crystals.frac[:, None], crystals.cell[crystals.owner]).squeeze(1)
+    cart = cartesian(crystals)
     shift = torch.bmm(offset.to(cart)[:, None], crystals.cell[crystal]).squeeze(1)
     # in this order, so that an atom's images at ±k are exactly as far away and the cut never depends on rounding
     return centre, neighbour, offset, (cart[neighbour] - cart[centre]) + shift

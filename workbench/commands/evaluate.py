@@ -33,6 +33,9 @@ def evaluate(
     fmax: Annotated[float, typer.Option(min=1e-6, help="Largest force left when relaxed, eV/Å.")] = 0.05,
     steps: Annotated[int, typer.Option(min=0, help="Most relaxation steps.")] = 500,
     workers: Annotated[int, typer.Option(min=1, help="Processes that relax side by side.")] = 1,
+    dask: Annotated[
+        str | None, typer.Option(help="A Dask scheduler, tcp://host:port, whose workers relax instead.")
+    ] = None,
     story: Annotated[
         bool, typer.Option("--story", help="Also prototype, dimensionality and oxidation states of each.")
     ] = False,
@@ -76,8 +79,8 @@ def evaluate(
             card = judge_folder(
                 reading, out, potential=potential, reference=known, accounted=accounted, relax=relax, fmax=fmax,
                 steps=steps, matcher=Matcher(disordered=matcher == "disordered"),
-                others=[_reference(one) for one in also or []], workers=workers, stages=stages, measures=more,
-                watch=watch,
+                others=[_reference(one) for one in also or []], workers=workers, dask=dask, stages=stages,
+                measures=more, watch=watch,
             )  # fmt: skip
     except KeyboardInterrupt:
         raise fail("Stopped. What has come to rest is kept: the same command goes on from there.", code=130) from None
