@@ -166,8 +166,8 @@ class ModelPicker(W.VBox):
                 self.worn.children = []
             elif shown != [one.name for one in there]:
                 self.worn.children = [self._adapter(one, base, one.name in worn) for one in there]
-            elif name != self._pressed:  # what the buttons said themselves is not said back: it would undo a quick click
-                self._syncing = True
+            elif name != self._pressed:  # what the buttons said is not said back: it would undo a quick click
+                self._syncing, self._pressed = True, ""
                 for one in self.worn.children:
                     one.value = one.adapter in worn
                 self._syncing = False

@@ -13,6 +13,7 @@ function cell(column, value) {
   } else if (column.name === "formula") {
     td.append(...value.split(/(\d+)/).filter(Boolean).map((part) => (/^\d/.test(part) ? h("sub", {}, part) : part)));
   } else td.textContent = value;
+  if (column.name === "reason" && value) td.title = value;
   return td;
 }
 
