@@ -193,7 +193,7 @@ def test_the_operations_of_a_space_group_asked_for_are_there(group, operations):
 
 def test_no_two_atoms_nearer_than_half_of_what_is_known():
     habits = Habits.shipped()
-    for structure in to_structures(RandomSearch()(Constraints(chemical_system="Sr-Ti-O", count=6, seed=2))):
+    for structure in to_structures(RandomSearch()(Constraints(chemical_system="Sr-Ti-O", count=3, seed=2))):
         first, second, _, apart = structure.get_neighbor_list(3.5)
         for i, j, d in zip(first, second, apart, strict=True):
             assert d >= 0.5 * habits.distance(structure[i].specie.symbol, structure[j].specie.symbol) - 1e-3
@@ -214,6 +214,7 @@ def test_the_primitive_cell_by_the_letter_of_the_centring(name):
     assert StructureMatcher(primitive_cell=False, scale=False).fit(small, structure)
 
 
+@pytest.mark.slow
 def test_processes_change_nothing():
     from model.execution import processes
 

@@ -324,7 +324,7 @@ def test_from_the_command_line(tmp_path):
     assert said.exit_code == 0, said.output
     assert "1 of 1 crystals judged" in said.output
     assert (tmp_path / "dft-evaluated" / "candidates.csv").is_file()
-    (run / "candidates.csv").write_text("id,energy_above_hull\nrocksalt-MgO,0.3\nlayered-LiCoO2,0.1\nperovskite-SrTiO3,\n")
+    (run / "candidates.csv").write_text("id,energy_above_hull,unique\nrocksalt-MgO,0.3,True\nlayered-LiCoO2,0.1,\nperovskite-SrTiO3,0.0,False\n")
     said = runner.invoke(app, ["dft", "write", str(run), "--out", str(tmp_path / "two"), "--best", "2"])
     assert [one["id"] for one in inputs.manifest(tmp_path / "two")["crystals"]] == ["layered-LiCoO2", "rocksalt-MgO"]
 

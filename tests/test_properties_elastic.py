@@ -75,7 +75,7 @@ def test_clamped_ions_never_soften(argon):
 def test_what_is_unstable_or_fails_gets_a_reason(argon):
     potential, crystals = argon
     stretched = crystals.replace(cell=crystals.cell * 1.25)
-    assert all("unstable" in one.reason and np.isnan(one.bulk) for one in elasticity(stretched, potential))
+    assert all("unstable" in one.reason and np.isnan(one.bulk) for one in elasticity(stretched, potential, relax_ions=False))
 
     class Mute:
         name = "mute"
@@ -102,11 +102,12 @@ def test_one_that_fails_takes_no_other_with_it(argon, how):
             reading.energy[ill] = torch.nan
             return reading
 
-    copper, magnesium = elasticity(crystals, Trouble(), strains=SMALL)
-    assert copper.bulk == pytest.approx(elasticity(crystals[[0]], inner, strains=SMALL)[0].bulk, rel=1e-6)
+    copper, magnesium = elasticity(crystals, Trouble(), strains=SMALL, relax_ions=False)
+    alone = elasticity(crystals[[0]], inner, strains=SMALL, relax_ions=False)[0]
+    assert copper.bulk == pytest.approx(alone.bulk, rel=1e-6)
     assert np.isnan(magnesium.bulk)
     assert ("magnesium!" if how == "raises" else "not-a-number") in magnesium.reason
-    copper, magnesium = bulk_moduli(crystals, Trouble())
+    copper, magnesium = bulk_moduli(crystals, Trouble(), relax_atoms=False)
     assert np.isfinite(copper.modulus)
     assert np.isnan(magnesium.modulus)
     assert "failed" in magnesium.reason

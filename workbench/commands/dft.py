@@ -19,7 +19,7 @@ def write(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A generated or evaluated folder, or any crystals.")],
     out: Annotated[Path, typer.Option(help="Folder for the inputs. Must not exist.")],
     only: Annotated[str | None, typer.Option(help="Ids, with commas between; default: all.")] = None,
-    best: Annotated[int | None, typer.Option(min=1, help="So many of lowest energy above hull, if evaluated.")] = None,
+    best: Annotated[int | None, typer.Option(min=1, help="So many of lowest energy above hull, each once.")] = None,
     elastic: Annotated[bool, typer.Option(help="Strained cells for the elastic tensor, of crystals at rest.")] = False,
     flow: Annotated[bool, typer.Option(help="Also flow.json for jobflow, where atomate2 is installed.")] = False,
 ) -> None:
@@ -102,12 +102,12 @@ def _chosen(run: Path, only: str | None, best: int | None) -> "tuple[Crystals, l
 
 
 def _best(run: Path, count: int) -> list[str]:
-    """Ids of lowest energy above hull. Raises ValueError where the folder was not evaluated."""
+    """Ids of lowest energy above hull, unique ones only. Raises ValueError where the folder was not evaluated."""
     table = run / "candidates.csv"
     if not table.is_file():
         raise ValueError(f"{run} has no candidates.csv; evaluate it first, or name crystals with --only.")
     with table.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row.get("energy_above_hull")]
+        rows = [row for row in csv.DictReader(file) if row.get("energy_above_hull") and row.get("unique") != "False"]
     if not rows:
         raise ValueError(f"Nothing in {run} has an energy above hull; evaluate it first: workbench evaluate {run}.")
     rows.sort(key=lambda row: float(row["energy_above_hull"]))
