@@ -65,6 +65,16 @@ def test_a_broken_off_run_goes_on(tmp_path):
     assert all("aflow:" in row["origin"] and "to Li" in row["origin"] for row in rows)
 
 
+def test_evaluate_judges_such_a_run_as_any(tmp_path):
+    assert run("substitution", "--formula", "TiO2", "--atoms", "1:6", "--count", "2", "--out", tmp_path / "run").exit_code == 0
+    said = runner.invoke(app, ["evaluate", str(tmp_path / "run"), "--no-relax"])
+    assert said.exit_code == 0, said.output
+    assert "2 of 2 crystals judged" in said.output
+    rows = list(csv.DictReader((tmp_path / "run-evaluated" / "candidates.csv").open()))
+    assert [row["id"] for row in rows] == ["s0-0000", "s0-0001"]
+    assert all(row["composition_obeyed"] == "True" for row in rows)
+
+
 def test_screening_says_what_it_took_and_what_it_predicted(tmp_path):
     torch.manual_seed(0)
     tiny = {"num_blocks": 1, "cutoff": 5.0, "emb_size_atom": 16, "emb_size_edge": 16, "num_radial": 8}
