@@ -61,9 +61,9 @@ runs what has not ended yet; results are read back with
   workbench dft read {name}
 """
 _WHAT = {
-    RELAX: "It is relaxed twice (1-relax, 2-relax) and calculated once where it rests\n(3-static); run.sh hands each "
+    RELAX: "Each is relaxed twice (1-relax, 2-relax) and calculated once where it rests\n(3-static); run.sh hands each "
            "stage the crystal of the one before it.",
-    ELASTIC: "Its strained cells (strain-01 and on) have their atoms relaxed; the stresses\ngive the elastic tensor. "
+    ELASTIC: "In its strained cells (strain-01 and on) the atoms are relaxed; the stresses\ngive the elastic tensor. "
              "The crystal must have been relaxed by DFT before.",
 }  # fmt: skip
 
