@@ -19,7 +19,8 @@ from model.properties import labels
 from model.properties.labels import LabelError, label, look_up_moduli
 from model.relax.potential import Reading
 from model.sampling.model import CrystalModel
-from model.training.cards import CardError, write_card
+from model.statistics import LabelStatistics
+from model.training.cards import CardError, honest_table, write_card
 from model.training.finetune import ADAPTER
 
 
@@ -123,7 +124,8 @@ def test_a_card_says_what_the_files_say(tmp_path):
     made = CrystalModel(name="little", denoiser=GemNetDenoiser(**tiny, properties=("dft_band_gap",)),
                         diffusion=CrystalDiffusion(), properties=("dft_band_gap",), statistics=mini().statistics,
                         facts={"crystals": 65, "steps": 7, "recipe": recipe, "said": ["It listens."]})
-    made = replace(made, statistics=replace(made.statistics, labels={}))
+    gaps = LabelStatistics.of(np.array([0.0, 1.0, 5.0]))
+    made = replace(made, statistics=replace(made.statistics, labels={"dft_band_gap": gaps}))
     checkpoints.save(made, tmp_path / "little")
     run, judged = tmp_path / "run", tmp_path / "run-evaluated"
     run.mkdir()
@@ -133,12 +135,15 @@ def test_a_card_says_what_the_files_say(tmp_path):
     (run / "run.json").write_text(json.dumps(told))
     card = {"made": 9, "judged": 8, "missing": {"s0-0004": "Atoms overlap."}, "energy_model": "CHGNet", "reference": "MP",
             "metrics": {"stable": metric("stable", 4 / 9, 9, 4), "energy above hull": metric("e", 0.25, 8),
-                        "unknown": metric("u", None, 0)}}
+                        "unknown": metric("u", None, 0), "S.U.N.": metric("S.U.N.", 0.25, 8, 2)}}
+    (judged / "candidates.csv").write_text("id,dft_band_gap\na,2.5\nb,\nc,3.1\nd,2.9\n")
     (judged / "scorecard.json").write_text(json.dumps(card))
     text = write_card(tmp_path / "little", [judged], "For tests.").read_text()
     for part in ("# little", "For tests.", made.hash, "65 crystals in 7 steps", "It listens.", "dft_band_gap = 3.0 (n = 9",
-                 "| stable | 44.4% [10.0%, 90.0%], 4 | 9 |", "| energy above hull | 0.25 eV/atom | 8 |", "Atoms overlap."):
+                 "| stable | 44.4% [10.0%, 90.0%], 4 | 9 |", "| energy above hull | 0.25 eV/atom | 8 |", "Atoms overlap.", "obtained median 2.9, mean 2.833 (n = 3)", "those taught have mean 2, at most 5"):
         assert part in text
+    assert "| `little` | dft_band_gap = 3 | 9 | 44.4%" in honest_table(tmp_path)
+    assert "median 2.9 (data: mean 2)" in honest_table(tmp_path)
     assert "unknown" not in text
     assert not math.isnan(json.loads((tmp_path / "little" / "scorecard.json").read_text())["made"])
     (run / "run.json").write_text(json.dumps(told | {"model": {"name": "other", "hash": "x"}}))
@@ -146,3 +151,10 @@ def test_a_card_says_what_the_files_say(tmp_path):
         write_card(tmp_path / "little", [judged])
     with pytest.raises(CardError, match="judge the run first"):
         write_card(tmp_path / "little", [tmp_path / "elsewhere"])
+
+
+def test_the_readme_shows_what_the_shipped_scorecards_say():
+    """The table between the two marks is `honest_table` of the shipped models, so no number there grows old."""
+    readme = (checkpoints.SHIPPED.parents[1] / "README.md").read_text(encoding="utf-8")
+    begin, end = "<!-- shipped models -->", "<!-- end -->"
+    assert readme.split(begin)[1].split(end)[0].strip() == honest_table(checkpoints.SHIPPED)

@@ -1,7 +1,10 @@
 """The card of a shipped model: what it was taught, how, and what its crystals were judged to be. No number by hand."""
 
+import csv
+import gzip
 import json
-import shutil
+import math
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,15 +12,15 @@ from typing import Any
 from model import checkpoints
 from model.sampling.model import CrystalModel
 
-SCORECARD, RUN = "scorecard.json", "run.json"
+SCORECARD, RUN, TABLE = "scorecard.json", "run.json", "candidates.csv"
 
 
 class CardError(ValueError):
     """A judged folder without what a card needs."""
 
 
-def write_card(folder: Path, judged: Sequence[Path], words: str = "") -> Path:
-    """Write `card.md` beside a model, and the first scorecard as `scorecard.json`.
+def write_card(folder: Path, judged: Sequence[Path], words: str = "", table: Path | None = None) -> Path:
+    """Write `card.md` beside a model, and the first scorecard, with what was asked and obtained, as `scorecard.json`.
 
     Parameters
     ----------
@@ -27,19 +30,29 @@ def write_card(folder: Path, judged: Sequence[Path], words: str = "") -> Path:
         Folders that `workbench evaluate` made of runs of this model; the run lies beside each.
     words
         What people should know besides: a few paragraphs of Markdown.
+    table
+        A CSV of the first run's crystals with the properties asked for; its own candidates.csv unless given.
 
     Raises CardError where a folder holds no scorecard, or one of another model's run.
 
     """
     model = checkpoints.load(folder)
     parts = [f"# {model.name}", *([words.strip()] if words.strip() else []), "## Training", training(model)]
+    kept: dict[str, Any] = {}
     for place in judged:
         told = _run_of(place)
         if told.get("model", {}).get("hash") not in (None, model.hash):
             raise CardError(f"{place} judges crystals of another model ({told['model']['name']}).")
-        parts += [f"## Quality: {asked(told)}", quality(_scorecard(place))]
-    if judged:
-        shutil.copyfile(judged[0] / SCORECARD, folder / SCORECARD)
+        card = _scorecard(place) | {"run": {k: told[k] for k in ("constraints", "method") if k in told}}
+        parts.append(f"## Quality: {asked(told)}")
+        if not kept:
+            columns = _columns(table or place / TABLE)
+            kept = card | {"obtained": obtained(model, told.get("constraints", {}).get("targets", {}), columns)}
+            parts += [in_words(kept["obtained"])] if kept["obtained"] else []
+        parts.append(quality(card))
+    if kept:
+        text = json.dumps(kept, indent=1, ensure_ascii=False) + "\n"
+        (folder / SCORECARD).write_text(text, encoding="utf-8")
     card = folder / "card.md"
     card.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return card
@@ -79,6 +92,45 @@ def asked(run: Mapping[str, Any]) -> str:
     return ", ".join(wishes or ["nothing asked"]) + f" (n = {constraints.get('count', '?')}; {', '.join(ways)})"
 
 
+def obtained(
+    model: CrystalModel, targets: Mapping[str, float], columns: Mapping[str, Sequence[float]]
+) -> dict[str, dict[str, float]]:
+    """For each target, how the crystals' values lie beside those of the crystals the model was taught on."""
+    found = {}
+    for name, target in targets.items():
+        values = [value for value in columns.get(name, ()) if math.isfinite(value)]
+        taught = model.statistics.labels.get(name)
+        if values and taught is not None and taught.n and isinstance(target, int | float):
+            found[name] = {"target": target, "n": len(values), "median": statistics.median(values),
+                           "mean": statistics.fmean(values), "taught_mean": taught.mean, "taught_most": taught.high}
+    return found
+
+
+def in_words(found: Mapping[str, Mapping[str, float]]) -> str:
+    """What was obtained, a sentence for each property."""
+    return "  \n".join(
+        f"`{name}` asked {one['target']:g}: obtained median {one['median']:.4g}, mean {one['mean']:.4g} "
+        f"(n = {one['n']}); those taught have mean {one['taught_mean']:.4g}, at most {one['taught_most']:.4g}."
+        for name, one in found.items()
+    )
+
+
+def honest_table(weights: Path) -> str:
+    """All shipped models side by side, from their scorecards: what was asked, how good and how obedient."""
+    rows = ["| model | asked | n | stable | S.U.N. | RMSD, atoms paired | obtained |", "|---|---|---|---|---|---|---|"]
+    for path in sorted(weights.glob(f"*/{SCORECARD}")):
+        card = json.loads(path.read_text(encoding="utf-8"))
+        metrics, targets = card["metrics"], card.get("run", {}).get("constraints", {}).get("targets", {})
+        asked_for = ", ".join(f"{k} = {v:g}" for k, v in targets.items()) or "nothing"
+        got = ", ".join(f"median {one['median']:.3g} (data: mean {one['taught_mean']:.3g})"
+                        for one in card.get("obtained", {}).values())
+        shares = [f"{m['value']:.1%} [{m['low']:.1%}, {m['high']:.1%}]" for m in (metrics["stable"], metrics["S.U.N."])]
+        far = metrics.get("RMSD, atoms paired", {}).get("value")
+        moved = f"{far:.2f} Å" if far is not None else ""
+        rows.append(f"| `{path.parent.name}` | {asked_for} | {card['made']} | {' | '.join(shares)} | {moved} | {got} |")
+    return "\n".join(rows)
+
+
 def quality(scorecard: Mapping[str, Any]) -> str:
     """A scorecard as a table: every metric with its value, interval and n."""
     basis = (
@@ -101,6 +153,23 @@ def _rows(metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str, 
         else:
             text = f"{value:.4g} {metric.get('unit', '')}".rstrip()
         yield name, text, metric["n"]
+
+
+def _columns(path: Path) -> dict[str, list[float]]:
+    """The numeric columns of a CSV, NaN where a cell is no number."""
+    if not path.exists():
+        return {}
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="") as file:
+        csv.field_size_limit(2**24)  # structures are long
+        rows = list(csv.DictReader(file))
+    return {name: [_number(row[name]) for row in rows] for name in (rows[0] if rows else ())}
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _scorecard(folder: Path) -> dict[str, Any]:

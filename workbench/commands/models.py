@@ -169,12 +169,13 @@ def card(
     folder: Annotated[Path, typer.Argument(help="A model of ours: model.json and weights.")],
     judged: Annotated[list[Path], typer.Argument(help="Judged runs of this model: workbench evaluate.")],
     words: Annotated[Path | None, typer.Option(help="A file with what people should know besides.")] = None,
+    table: Annotated[Path | None, typer.Option(help="A CSV of the first run's crystals with what was asked.")] = None,
 ) -> None:
     """Write the card of a model: what it was taught and how, and what its crystals were judged to be."""
     from model.training.cards import write_card
 
     try:
         told = words.read_text(encoding="utf-8") if words else ""
-        typer.echo(f"The card is {write_card(folder, judged, told)}.")
+        typer.echo(f"The card is {write_card(folder, judged, told, table)}.")
     except (ValueError, OSError) as error:
         raise talk.fail(str(error)) from error
