@@ -85,7 +85,7 @@ def training(model: CrystalModel) -> str:
 def asked(run: Mapping[str, Any]) -> str:
     """What a run asked for, in a line."""
     constraints, method = run.get("constraints", {}), run.get("method", {})
-    wishes = [f"{k} = {v}" for k, v in constraints.get("targets", {}).items()]
+    wishes = [f"{k} = {_wish(v)}" for k, v in constraints.get("targets", {}).items()]
     wishes += [f"{k.replace('_', ' ')} {constraints[k]}" for k in ("space_group", "chemical_system", "formula")
                if constraints.get(k)]
     ways = [f"{k.replace('_', ' ')} {v}" for k, v in method.items() if isinstance(v, int | float | str)]
@@ -93,23 +93,31 @@ def asked(run: Mapping[str, Any]) -> str:
 
 
 def obtained(
-    model: CrystalModel, targets: Mapping[str, float], columns: Mapping[str, Sequence[float]]
-) -> dict[str, dict[str, float]]:
+    model: CrystalModel, targets: Mapping[str, Any], columns: Mapping[str, Sequence[float]]
+) -> dict[str, dict[str, Any]]:
     """For each target, how the crystals' values lie beside those of the crystals the model was taught on."""
     found = {}
     for name, target in targets.items():
         values = [value for value in columns.get(name, ()) if math.isfinite(value)]
         taught = model.statistics.labels.get(name)
-        if values and taught is not None and taught.n and isinstance(target, int | float):
-            found[name] = {"target": target, "n": len(values), "median": statistics.median(values),
+        if values and taught is not None and taught.n:
+            found[name] = {"target": _wish(target), "n": len(values), "median": statistics.median(values),
                            "mean": statistics.fmean(values), "taught_mean": taught.mean, "taught_most": taught.high}
     return found
 
 
-def in_words(found: Mapping[str, Mapping[str, float]]) -> str:
+def _wish(target: "float | Sequence[float]") -> str:
+    """A target in words: a number, or a range."""
+    if isinstance(target, int | float):
+        return f"{target:g}"
+    low, high = target
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+def in_words(found: Mapping[str, Mapping[str, Any]]) -> str:
     """What was obtained, a sentence for each property."""
     return "  \n".join(
-        f"`{name}` asked {one['target']:g}: obtained median {one['median']:.4g}, mean {one['mean']:.4g} "
+        f"`{name}` asked {one['target']}: obtained median {one['median']:.4g}, mean {one['mean']:.4g} "
         f"(n = {one['n']}); those taught have mean {one['taught_mean']:.4g}, at most {one['taught_most']:.4g}."
         for name, one in found.items()
     )
@@ -121,7 +129,7 @@ def honest_table(weights: Path) -> str:
     for path in sorted(weights.glob(f"*/{SCORECARD}")):
         card = json.loads(path.read_text(encoding="utf-8"))
         metrics, targets = card["metrics"], card.get("run", {}).get("constraints", {}).get("targets", {})
-        asked_for = ", ".join(f"{k} = {v:g}" for k, v in targets.items()) or "nothing"
+        asked_for = ", ".join(f"{k} = {_wish(v)}" for k, v in targets.items()) or "nothing"
         got = ", ".join(f"median {one['median']:.3g} (data: mean {one['taught_mean']:.3g})"
                         for one in card.get("obtained", {}).values())
         shares = [f"{m['value']:.1%} [{m['low']:.1%}, {m['high']:.1%}]" for m in (metrics["stable"], metrics["S.U.N."])]
