@@ -108,7 +108,9 @@ def executor_of(workers: int = 1, dask: str | None = None) -> Iterator[Executor]
     try:
         from dask.distributed import Client
     except ImportError as error:
-        raise ImportError("Spreading work with Dask needs dask: pip install 'mattergen-design-workbench[dask]'.") from error
+        raise ImportError(
+            "Spreading work with Dask needs dask: pip install 'mattergen-design-workbench[dask]'."
+        ) from error
     try:
         client = Client(dask, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:
