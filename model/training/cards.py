@@ -84,12 +84,20 @@ def training(model: CrystalModel) -> str:
 
 def asked(run: Mapping[str, Any]) -> str:
     """What a run asked for, in a line."""
-    constraints, method = run.get("constraints", {}), run.get("method", {})
-    wishes = [f"{k} = {_wish(v)}" for k, v in constraints.get("targets", {}).items()]
-    wishes += [f"{k.replace('_', ' ')} {constraints[k]}" for k in ("space_group", "chemical_system", "formula")
-               if constraints.get(k)]
+    method = run.get("method", {})
     ways = [f"{k.replace('_', ' ')} {v}" for k, v in method.items() if isinstance(v, int | float | str)]
-    return ", ".join(wishes or ["nothing asked"]) + f" (n = {constraints.get('count', '?')}; {', '.join(ways)})"
+    count = run.get("constraints", {}).get("count", "?")
+    return f"{_wishes(run)} (n = {count}; {', '.join(ways)})"
+
+
+def _wishes(run: Mapping[str, Any]) -> str:
+    """Targets and hard constraints of a run, in words."""
+    constraints = run.get("constraints", {})
+    wishes = [f"{k} = {_wish(v)}" for k, v in constraints.get("targets", {}).items()]
+    if system := constraints.get("chemical_system"):
+        wishes.append(system if isinstance(system, str) else "-".join(system))
+    wishes += [f"{k.replace('_', ' ')} {constraints[k]}" for k in ("space_group", "formula") if constraints.get(k)]
+    return ", ".join(wishes) or "nothing asked"
 
 
 def obtained(
@@ -128,14 +136,16 @@ def honest_table(weights: Path) -> str:
     rows = ["| model | asked | n | stable | S.U.N. | RMSD, atoms paired | obtained |", "|---|---|---|---|---|---|---|"]
     for path in sorted(weights.glob(f"*/{SCORECARD}")):
         card = json.loads(path.read_text(encoding="utf-8"))
-        metrics, targets = card["metrics"], card.get("run", {}).get("constraints", {}).get("targets", {})
-        asked_for = ", ".join(f"{k} = {_wish(v)}" for k, v in targets.items()) or "nothing"
-        got = ", ".join(f"median {one['median']:.3g} (data: mean {one['taught_mean']:.3g})"
-                        for one in card.get("obtained", {}).values())
+        metrics = card["metrics"]
+        got = [f"median {one['median']:.3g} (data: mean {one['taught_mean']:.3g})"
+               for one in card.get("obtained", {}).values()]
+        if (hits := metrics.get("space group as asked", {}).get("value")) is not None:
+            got.append(f"{hits:.1%} in the group asked for")
         shares = [f"{m['value']:.1%} [{m['low']:.1%}, {m['high']:.1%}]" for m in (metrics["stable"], metrics["S.U.N."])]
         far = metrics.get("RMSD, atoms paired", {}).get("value")
         moved = f"{far:.2f} Å" if far is not None else ""
-        rows.append(f"| `{path.parent.name}` | {asked_for} | {card['made']} | {' | '.join(shares)} | {moved} | {got} |")
+        rows.append(f"| `{path.parent.name}` | {_wishes(card.get('run', {}))} | {card['made']} | "
+                    f"{' | '.join(shares)} | {moved} | {', '.join(got)} |")
     return "\n".join(rows)
 
 
