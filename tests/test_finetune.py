@@ -147,8 +147,12 @@ def test_a_table_of_ones_own_becomes_a_named_model(base, tmp_path):
     assert said[0].startswith("Few: 62 of 62")
     assert "hard" in checkpoints.available()
     assert checkpoints.load("hard").hash == made.hash
+    assert lessons.keep(tmp_path / "run" / "model", "hard") == tmp_path / "models" / "hard"
     with pytest.raises(LessonError, match="another model 'hard'"):
         lessons.keep(tmp_path / "models" / "little", "hard")
+    with pytest.raises(LessonError, match="another model 'hard'"):  # said before anything is taught
+        finetune_on(own, "hardness", name="hard", run=tmp_path / "new", base=base)
+    assert not (tmp_path / "new").exists()
 
 
 def test_faulty_tables_get_sentences(base, tmp_path):
@@ -191,3 +195,7 @@ def test_the_command_line_speaks_in_sentences(tmp_path):
     run = CliRunner().invoke(app, ["finetune", "--name", "x", "--out", str(tmp_path / "o")])
     assert run.exit_code == 2
     assert "--property" in run.output
+    run = CliRunner().invoke(app, ["finetune", "--name", "base", "--out", str(tmp_path / "o"), "--property", "hardness",
+                                   "--table", str(tmp_path / "none.csv")])
+    assert run.exit_code == 2
+    assert "already; choose another" in run.output

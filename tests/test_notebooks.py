@@ -87,11 +87,6 @@ def test_kept_outputs_are_whole_small_and_shown_without_a_kernel(name):
     "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in FIGURES]
 )
 def test_runs_with_the_quick_preset(name, monkeypatch, tmp_path):
-    if name == "fig5_bulk_modulus":
-        from model.checkpoints import available
-
-        if "base-bulk-modulus" not in available():
-            pytest.skip("the adapter base-bulk-modulus is not shipped yet")
     done = run(read(name), monkeypatch, tmp_path)
     assert figures(done)
     assert sentences(done)

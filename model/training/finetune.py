@@ -128,7 +128,8 @@ def finetune(
         facts={"fine_tuned": "all weights" if full else "adapters alone", "started_from": base.hash},
     )
     plan = {"recipe": plain(recipe), "data": splits["train"].manifest.get("fingerprint"), "name": name,
-            "start": base.hash, "properties": list(properties), "full": full}
+            "start": base.hash, "properties": list(properties), "full": full,
+            "log10": list(denoiser.arguments["log10"]), "taught": told.taught}
     return fit(teaching, model, run, plan, accelerator=accelerator, until=until, progress=progress,
                patience=recipe.patience)
 

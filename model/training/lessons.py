@@ -13,7 +13,7 @@ from model.data.cache import Dataset, prepare
 from model.data.sources import Selection
 from model.execution import Watch, silent
 from model.sampling.model import CrystalModel
-from model.training.finetune import ADAPTER, Coverage, Listening, coverage, finetune, listening
+from model.training.finetune import ADAPTER, FEWEST, Coverage, Listening, coverage, finetune, listening
 from model.training.presets import Recipe
 
 HELD_OUT = 10  # every tenth crystal
@@ -54,11 +54,11 @@ def finetune_on(
         Is told each sentence as it becomes true.
 
     Raises LessonError, SourceError or RunError with one sentence; rows that cannot be used are listed in the run's
-    `data/rejected.csv`.
+    `data/whole/rejected.csv`.
 
     """
     run, columns = Path(run), [column] if isinstance(column, str) else list(column)
-    _check_name(name)
+    check_name(name, run)
     if not isinstance(table, str | os.PathLike):
         run.mkdir(parents=True, exist_ok=True)
         table.to_csv(run / "table.csv", index=False)
@@ -100,7 +100,7 @@ def prepare_table(
             if not chosen.any():
                 raise LessonError(
                     f"{table.name} has {int(known.sum())} usable crystals with {' and '.join(properties)}; "
-                    f"at least {2 * HELD_OUT} are wanted."
+                    f"at least {FEWEST} are wanted."
                 )
             part(whole, np.flatnonzero(chosen)).save(out / split)
     return out
@@ -120,12 +120,10 @@ def part(dataset: Dataset, rows: np.ndarray) -> Dataset:
 
 def keep(folder: Path, name: str) -> Path:
     """Put a finished model where it is found by its name, and say where. Raises LessonError where the name is taken."""
-    _check_name(name)
     target = checkpoints.own_folder() / name
-    if target.exists():
-        if checkpoints.load(target).hash == checkpoints.load(folder).hash:
-            return target
-        raise LessonError(f"There is another model {name!r} in {target}; choose another name, or remove it.")
+    if target.exists() and checkpoints.load(target).hash == checkpoints.load(folder).hash:
+        return target
+    check_name(name)
     partial = target.with_name(f".{name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.parent.mkdir(parents=True, exist_ok=True)
@@ -134,12 +132,17 @@ def keep(folder: Path, name: str) -> Path:
     return target
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str, run: Path | None = None) -> None:
+    """Refuse, before anything is taught, what cannot be kept; the finished run of that very model may have its name.
+
+    Raises LessonError for what is no name, or one that another model has.
+    """
     if not name or not all(c.isalnum() or c in "-_+." for c in name) or name.startswith("."):
         raise LessonError(f"{name!r} is no name for a model: letters, digits, '-', '_' and '.' make one.")
     from model import published
 
     if (checkpoints.SHIPPED / name).exists() or name in published.NAMES:
         raise LessonError(f"{name!r} is the name of a model that is there already; choose another.")
-
-
+    target = checkpoints.own_folder() / name
+    if target.exists() and (run is None or not (run / "model").exists()):
+        raise LessonError(f"There is another model {name!r} in {target}; choose another name, or remove it.")

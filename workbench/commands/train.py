@@ -54,11 +54,12 @@ def finetune(
 
     Says first whether the labels suffice, and at the end, on held-out crystals, whether it listens.
     """
-    from model.training.lessons import LessonError, keep, prepare_table
+    from model.training.lessons import LessonError, check_name, keep, prepare_table
 
     if (data is None) == (table is None) or not properties:
         raise talk.fail("Name --property, and either --data (prepared crystals) or --table (a CSV of your own).")
     try:
+        check_name(name, out)
         if table is not None:
             with talk.bar() as watch:
                 data = prepare_table(table, properties, out / "data", watch=watch)
