@@ -31,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--batch-size", type=int)
     train.add_argument("--learning-rate", type=float)
     train.add_argument("--precision")
+    train.add_argument("--fused", action="store_true", default=None, help="compile the network's blocks")
     train.add_argument("--seed", type=int)
     train.add_argument("--warmup", type=int, help="steps over which the learning rate rises")
     train.add_argument("--decay", type=float, help="last share of the steps over which the learning rate falls")
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     tune.add_argument("--learning-rate", type=float)
     tune.add_argument("--forget", type=float, help="chance that a known label is hidden in training")
     tune.add_argument("--precision")
+    tune.add_argument("--fused", action="store_true", default=None, help="compile the network's blocks")
     tune.add_argument("--seed", type=int)
     tune.add_argument("--validate-every", type=int)
     tune.add_argument("--patience", type=int, help="validations without a lower loss after which it ends; 0: never")
@@ -82,7 +84,8 @@ def _finetune(told: argparse.Namespace) -> None:
     from model import checkpoints
     from model.training.finetune import ADAPTER, coverage, finetune, listening
 
-    names = ("steps", "batch_size", "learning_rate", "forget", "precision", "seed", "validate_every", "patience")
+    names = ("steps", "batch_size", "learning_rate", "forget", "precision", "fused", "seed", "validate_every",
+             "patience")
     recipe = ADAPTER.but(**{name: getattr(told, name) for name in names})
     print(coverage(told.data, told.property).verdict, flush=True)
     made = finetune(
@@ -112,7 +115,7 @@ def _train(told: argparse.Namespace) -> None:
     from model.training.presets import PRESETS
     from model.training.run import train
 
-    names = ("steps", "batch_size", "learning_rate", "precision", "seed", "warmup", "decay", "average",
+    names = ("steps", "batch_size", "learning_rate", "precision", "fused", "seed", "warmup", "decay", "average",
              "validate_every", "validation_crystals", "checkpoint_every")
     recipe = PRESETS[told.preset].but(**{name: getattr(told, name) for name in names})
     train(told.data, told.out, recipe, accelerator=told.accelerator, until=told.until, progress=not told.quiet,

@@ -202,6 +202,13 @@ def test_from_the_periodic_table_to_a_cif_on_disk(bench, browser):
     page.keyboard.press("ArrowDown")
     page.wait_for_function("document.querySelectorAll('tr[data-id]')[1].getAttribute('aria-selected') === 'true'")
     view.keep("bench-selected")
+    page.get_by_role("button", name="Labels", exact=True).click()
+    page.wait_for_function("document.querySelectorAll('.mgb-scene .tooltip').length > 4")
+    page.wait_for_timeout(500)
+    view.keep("bench-labels")
+    assert set(page.locator(".mgb-scene .tooltip").all_inner_texts()) == ELEMENTS
+    page.get_by_role("button", name="Labels", exact=True).click()
+    page.wait_for_function("document.querySelectorAll('.mgb-scene .tooltip').length === 0")
 
     # filtering, choosing, exporting
     page.get_by_label("Filter Atoms").fill(">5")

@@ -41,8 +41,7 @@ class Graph:
 
 def swapped(edges: Tensor) -> Tensor:
     """What each edge's counter-edge carries."""
-    first, second = edges.chunk(2)
-    return torch.cat([second, first])
+    return edges.unflatten(0, (2, -1)).flip(0).flatten(0, 1)
 
 
 def build(

@@ -42,11 +42,10 @@ def at_least_single(x: Tensor) -> Tensor:
 
 def by_rows(work: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
     """A row-wise function of tensors of equally many rows; in pieces where that keeps them in the cache."""
-    pieces = list(_pieces(tensors[0]))
-    if len(pieces) == 1:
+    if _at_once(tensors[0]):
         return work(*tensors)
     whole: Tensor | None = None
-    for rows in pieces:
+    for rows in _pieces(tensors[0]):
         part = work(*(t[rows] for t in tensors))
         if whole is None:
             whole = part.new_empty(tensors[0].shape[0], *part.shape[1:])
@@ -58,21 +57,32 @@ def sum_by_rows(
     work: Callable[..., Tensor], index: Tensor, size: int, *tensors: Tensor
 ) -> Float[Tensor, "size width"]:
     """What a row-wise function gives, summed over the rows of equal index, in float32 at least."""
+    if _at_once(index):
+        return _added(None, work(*tensors), index, size)
     total: Tensor | None = None
     for rows in _pieces(index):
-        part = work(*(t[rows] for t in tensors))
-        if total is None:
-            total = at_least_single(part.new_zeros(size, *part.shape[1:]))
-        total.index_add_(0, index[rows], part.to(total.dtype))
+        total = _added(total, work(*(t[rows] for t in tensors)), index[rows], size)
     return total
 
 
+def _added(total: Tensor | None, part: Tensor, index: Tensor, size: int) -> Tensor:
+    if total is None:
+        total = at_least_single(part.new_zeros(size, *part.shape[1:]))
+    return total.index_add_(0, index, part.to(total.dtype))
+
+
+def _at_once(rows: Tensor) -> bool:
+    """Where gradients, a compiler or a GPU want it so, and where one piece holds all."""
+    return not _plain_cpu(rows) or rows.shape[0] <= _piece()
+
+
 def _pieces(rows: Tensor) -> Iterator[slice]:
-    """All rows at once where gradients, a compiler or a GPU want them so."""
-    count = rows.shape[0]
-    step = ROWS * torch.get_num_threads() if _plain_cpu(rows) else max(count, 1)
-    for begin in range(0, max(count, 1), step):
-        yield slice(begin, begin + step)
+    for begin in range(0, rows.shape[0], _piece()):
+        yield slice(begin, begin + _piece())
+
+
+def _piece() -> int:
+    return ROWS * torch.get_num_threads()
 
 
 def _plain_cpu(x: Tensor) -> bool:

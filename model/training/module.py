@@ -11,6 +11,7 @@ from model.conditions import Conditions
 from model.crystals import Crystals
 from model.diffusion.crystal import CrystalDiffusion, Losses
 from model.diffusion.schedule import training_times
+from model.network.fusing import fuse
 from model.randomness import Streams
 from model.shapes import Bool, Float, Int
 from model.training.lightning import pl
@@ -51,6 +52,8 @@ class Teaching(pl.LightningModule):
             AveragedModel(denoiser, multi_avg_fn=get_ema_multi_avg_fn(recipe.average), use_buffers=False)
             if recipe.average else None
         )
+        if recipe.fused:
+            fuse(self.denoiser)
         self.crystals, self._labels = dict(crystals), {k: dict(v) for k, v in (labels or {}).items()}
 
     def on_fit_start(self) -> None:

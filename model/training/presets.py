@@ -30,6 +30,7 @@ class Recipe:
     validation_crystals: int = 1024
     checkpoint_every: int = 500
     precision: str = "32-true"
+    fused: bool = False  # compile the network's blocks (model.network.fusing)
     forget: float = 0.2  # chance that a known condition is hidden from the model, p_unconditional
     patience: int = 0  # validations without a lower loss after which a run ends; 0: it never ends early
 

@@ -187,7 +187,8 @@ def _agree(run: Path, told: Mapping[str, Any]) -> None:
     path = run / "run.json"
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
-        differ = [k for k in told["recipe"] if before["recipe"].get(k) != told["recipe"][k]]
+        recipe = plain(Recipe()) | before["recipe"]  # an entry that is younger than the run stood at its default
+        differ = [k for k in told["recipe"] if recipe[k] != told["recipe"][k]]
         differ += [k for k in told if k != "recipe" and before.get(k) != told[k]]
         if differ:
             raise RunError(

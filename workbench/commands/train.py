@@ -20,6 +20,7 @@ def train(
     batch_size: int | None = None,
     learning_rate: float | None = None,
     precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed, ...")] = None,
+    fused: Annotated[bool, typer.Option(help="Compile the network's blocks: faster steps, a slower start.")] = False,
     seed: int | None = None,
     until: Annotated[int | None, typer.Option(help="Stop after this step, to go on later.")] = None,
     accelerator: str = "auto",
@@ -29,7 +30,7 @@ def train(
         "data": data, "out": out, "preset": preset, "start": start, "steps": steps, "batch-size": batch_size,
         "learning-rate": learning_rate, "precision": precision, "seed": seed, "until": until,
         "accelerator": accelerator,
-    })
+    }, *(["--fused"] if fused else []))
 
 
 def finetune(
@@ -46,6 +47,7 @@ def finetune(
     full: Annotated[bool, typer.Option(help="Change all weights, as the paper does; not the adapters alone.")] = False,
     steps: Annotated[int | None, typer.Option(help="At most so many optimiser steps.")] = None,
     precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed, ...")] = None,
+    fused: Annotated[bool, typer.Option(help="Compile the network's blocks: faster steps, a slower start.")] = False,
     seed: int | None = None,
     until: Annotated[int | None, typer.Option(help="Stop after this step, to go on later.")] = None,
     accelerator: str = "auto",
@@ -65,7 +67,8 @@ def finetune(
                 data = prepare_table(table, properties, out / "data", watch=watch)
         given = {"data": data, "out": out, "name": name, "base": base, "steps": steps, "precision": precision,
                  "seed": seed, "until": until, "accelerator": accelerator}
-        _call("finetune", given, *[f"--property={p}" for p in properties], *(["--full"] if full else []))
+        _call("finetune", given, *[f"--property={p}" for p in properties], *(["--full"] if full else []),
+              *(["--fused"] if fused else []))
         if (out / "model").exists():
             typer.echo(f"It is kept as {name!r} in {keep(out / 'model', name)}; model.load({name!r}) finds it.")
     except (LessonError, ValueError, OSError) as error:

@@ -27,7 +27,7 @@ class Scenes(Widget):
 
     _esm = module("structure.js")
     scenes = traitlets.List().tag(sync=True)
-    visible = traitlets.Dict({"atoms": True, "bonds": True, "unit_cell": True, "polyhedra": False}).tag(sync=True)
+    visible = traitlets.Dict({"atoms": True, "bonds": True, "unit_cell": True, "polyhedra": False, "labels": False}).tag(sync=True)
     empty = traitlets.Unicode(NOTHING).tag(sync=True)
     image_request = traitlets.Dict().tag(sync=True)
     image = traitlets.Unicode("").tag(sync=True)
@@ -54,6 +54,7 @@ class StructurePanel(Panel):
                 ("bonds", "Bonds", True),
                 ("polyhedra", "Polyhedra", False),
                 ("unit_cell", "Cell", True),
+                ("labels", "Labels", False),
             )
         }
         self.path = _toggle("Path", "Play back how it lost its noise", value=False)

@@ -24,6 +24,14 @@ function inked(part, colour, inside = false) {
   return { ...part, ...(contents ? { contents } : {}), ...(cell && part.type ? { color: colour } : {}) };
 }
 
+/** The scene with the element written on every atom; left out and not hidden where it is not wanted, for hidden groups keep their labels. */
+function labelled(data) {
+  const atoms = data.contents.find((part) => part.name === "atoms");
+  const contents = (atoms?.contents ?? []).flatMap((sphere) => sphere.positions.map((origin) => (
+    { name: "label", origin, visible: true, contents: [{ type: "labels", label: (sphere.tooltip ?? "").split(" ")[0] }] })));
+  return { ...data, contents: [...data.contents, { name: "atom_labels", origin: atoms?.origin, visible: true, contents }] };
+}
+
 /** The full settings each time: the component writes into its shared defaults. */
 function settings() {
   return { renderer: "webgl", antialias: true, transparentBackground: true, background: "#ffffff", extractAxis: true, secondaryObjectView: false,
@@ -57,10 +65,12 @@ function render({ model, el }) {
     }
     const colour = inks(el).dim || "#616e7c";
     const e = kit.React.createElement;
+    frame.querySelectorAll(".host .tooltip").forEach((label) => label.remove());  // the component leaves those of the scene before; its own come again
+    const data = (scene) => inked(model.get("visible").labels ? labelled(scene.data) : scene.data, colour);
     const one = (scene, i) => e("div", { className: "mgb-scene", key: scene.title, "data-title": scene.title, role: "img", "aria-label": `${scene.title}: ${scene.about}` },
       e("div", { className: "caption" }, e("b", null, scene.title), " ", scene.about),
       e("div", { className: "host" }, e(Sized, null, (size) => e(kit.CrystalToolkitScene, {
-        id: `scene-${unique}-${i}`, data: inked(scene.data, colour), sceneSize: size, settings: settings(), toggleVisibility: model.get("visible"), axisView: "SW", inletSize: 88,
+        id: `scene-${unique}-${i}`, data: data(scene), sceneSize: size, settings: settings(), toggleVisibility: model.get("visible"), axisView: "SW", inletSize: 88,
         showControls: false, showExpandButton: false, showImageButton: false, showExportButton: false, showPositionButton: false,
         imageRequest: i === asked.i && asked.n ? asked.request : undefined,
         setProps: (props) => {
