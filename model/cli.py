@@ -70,7 +70,12 @@ def _parser() -> argparse.ArgumentParser:
     teach.add_argument("--label", required=True, help="a label of the data, as `workbench data show` lists them")
     teach.add_argument("--out", type=Path, required=True, help="new folder")
     teach.add_argument("--log10", action="store_true", help="learn its logarithm; for positive labels of many sizes")
-    teach.add_argument("--epochs", type=int, default=1000)
+    teach.add_argument("--epochs", type=int)
+    teach.add_argument("--batch-size", type=int)
+    teach.add_argument("--learning-rate", type=float)
+    teach.add_argument("--plateau", type=int, help="epochs without gain after which the learning rate falls")
+    teach.add_argument("--precision")
+    teach.add_argument("--fused", action="store_true", default=None, help="compile the network's blocks")
     teach.add_argument("--width", type=int, default=128)
     teach.add_argument("--blocks", type=int, default=3)
     teach.add_argument("--cutoff", type=float, default=10.0, help="in Å")
@@ -99,9 +104,11 @@ def _finetune(told: argparse.Namespace) -> None:
 def _teach(told: argparse.Namespace) -> None:
     from model.training.regression import Lesson, teach
 
+    names = ("epochs", "batch_size", "learning_rate", "plateau", "precision", "fused", "log10")
+    given = {name: getattr(told, name) for name in names if getattr(told, name) is not None}
     _, report = teach(
-        told.data, told.label, told.out, Lesson(epochs=told.epochs, log10=told.log10), accelerator=told.accelerator,
-        progress=not told.quiet, emb_size_atom=told.width, emb_size_edge=told.width, num_blocks=told.blocks,
+        told.data, told.label, told.out, Lesson(**given), accelerator=told.accelerator, progress=not told.quiet,
+        emb_size_atom=told.width, emb_size_edge=told.width, num_blocks=told.blocks,
         cutoff=told.cutoff, max_neighbors=told.max_neighbors,
     )
     print(

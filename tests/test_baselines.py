@@ -20,9 +20,9 @@ from model.data.sources import mini
 from model.execution import Cancelled
 from model.io import space_group, to_structures
 from model.network.readout import Readout
+from model.properties.readouts import Report, predict, save
 from model.sampling.generate import Batch
 from model.testing import famous, famous_names, sound
-from model.training.regression import Report, predict, save
 
 TINY = {"num_blocks": 1, "cutoff": 5.0, "emb_size_atom": 16, "emb_size_edge": 16, "num_radial": 8}
 
@@ -316,7 +316,7 @@ def test_prototypes_of_a_reference_with_structures(tmp_path):
 
 def test_the_nearest_to_the_target_come_first(screening, readout):
     known = mini().crystals()
-    from model.training.regression import load
+    from model.properties.readouts import load
 
     said = predict(load(readout)[0], known).numpy()
     target = float(np.quantile(said, 0.8))

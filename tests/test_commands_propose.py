@@ -11,8 +11,8 @@ from model import io
 from model.constraints import Constraints
 from model.data.sources import mini
 from model.network.readout import Readout
+from model.properties.readouts import Report, save
 from model.record import candidates_of
-from model.training.regression import Report, save
 from workbench.cli import app
 from workbench.methods import WAYS, _by_proposer, begin
 from workbench.runs import Run

@@ -14,8 +14,8 @@ from model.evaluation.prototypes import COLUMNS_TOLD, prototype, prototype_name,
 from model.io import to_structures, write_extxyz
 from model.network.readout import Readout
 from model.properties.oxidation import oxidation
+from model.properties.readouts import Report, save
 from model.testing import famous
-from model.training.regression import Report, save
 from workbench.cli import app
 
 

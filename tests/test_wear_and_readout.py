@@ -12,13 +12,14 @@ from model.data.cache import Dataset
 from model.data.sources import mini
 from model.diffusion.crystal import CrystalDiffusion
 from model.network.denoiser import GemNetDenoiser
+from model.properties.readouts import load, predict
 from model.sampling.generate import generate
 from model.sampling.guidance import guided
 from model.sampling.model import CrystalModel, weights_hash
 from model.sampling.wear import MisfitError, wear
 from model.statistics import Statistics
 from model.testing import famous
-from model.training.regression import Lesson, load, predict, teach
+from model.training.regression import Lesson, teach
 from model.training.run import RunError
 
 TINY = {"hidden": 16, "num_blocks": 1, "num_radial": 16, "emb_size_trip": 8, "emb_size_bil_trip": 8, "num_atom": 1,

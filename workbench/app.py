@@ -67,7 +67,7 @@ class Workbench(W.VBox):
     def _warm_up(self) -> None:
         """Load what the first click will need, once the bench is on the screen."""
         try:
-            from workbench.methods import reference
+            from workbench.judging import reference
 
             if self.state.reference is None:
                 known = reference()

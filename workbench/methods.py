@@ -1,32 +1,21 @@
 """The ways of making a run: the model or another proposer makes crystals, CHGNet relaxes, the reference judges."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from model.candidates import Candidates
 from model.constraints import Constraints
 from model.crystals import Crystals
-from model.execution import Progress, Watch
-from workbench.runs import Propose, Run, Verdict
+from model.execution import Watch
+from workbench.judging import Judging
+from workbench.runs import Propose, Run
 from workbench.state import State
 
 if TYPE_CHECKING:
     from model.baselines.proposer import Proposer
-    from model.evaluation.evaluate import Judge
-    from model.evaluation.reference import Reference
-    from model.relax.potential import Potential, Reading
 
 AT_ONCE = {"cpu": 8, "cuda": 64, "mps": 32}  # crystals denoised together: small batches show the first ones soon
-ATOMS_AT_ONCE = (
-    160  # relaxed together: few enough that one step of CHGNet stays well below the two seconds a cancel may take
-)
-
-
 DIFFUSION = "diffusion"
 
 
@@ -190,116 +179,3 @@ def _by_proposer(way: Way, told: Mapping[str, str]) -> Propose:
 
 def _others(constraints: Constraints, indices: list[int]) -> set[int]:
     return set(range(constraints.count)) - set(indices)
-
-
-@cache
-def reference() -> "Reference":
-    """The reference that the package ships."""
-    from model.evaluation.reference import Reference
-
-    return Reference.shipped()
-
-
-@cache
-def potential() -> "Potential":
-    """CHGNet, loaded once."""
-    from model.relax.chgnet import CHGNetPotential
-
-    return CHGNetPotential()
-
-
-@dataclass
-class _Watched:
-    """A potential that tells a watch of every reading, which may cancel the work there."""
-
-    inner: "Potential"
-    tell: Any
-
-    @property
-    def name(self) -> str:
-        """Name of the energy model."""
-        return self.inner.name
-
-    def __call__(self, crystals: Crystals) -> "Reading":
-        """Read the crystals, unless cancelled."""
-        self.tell()
-        return self.inner(crystals)
-
-
-@dataclass
-class Judging:
-    """Relaxes candidates many at once and tells of each as soon as it has come to rest; uniqueness once all have."""
-
-    state: State
-    constraints: Constraints | None = None  # what was asked, where a run asked it
-    _readings: int = field(default=0, init=False)
-
-    def __call__(self, new: Candidates, earlier: Verdict, watch: Watch) -> Verdict:
-        """The new candidates with all that was learned, their relaxed crystals, and the rates of all judged so far."""
-        from model.evaluation.evaluate import make_judge, settle, tabulate
-        from model.evaluation.matching import Earlier, probe
-        from model.evaluation.obedience import learn_obedience
-        from model.relax.relaxer import relaxing
-
-        at_rest: list[Any] = []
-
-        self._readings = 0
-
-        def tell() -> None:
-            self._readings += 1
-            watch(Progress(stage=f"force reading {self._readings}; relaxed", done=len(at_rest), total=len(new)))
-
-        watched = _Watched(potential(), tell)
-        judge = make_judge(watched, self.state.reference or reference())
-        names = new.table["id"].astype(str).tolist()
-        for one in relaxing(new.crystals, watched, atoms_at_once=ATOMS_AT_ONCE):
-            at_rest.append(judge.verdict(new.crystals[one.row], one, names[one.row]))
-            row = new.where(np.arange(len(new)) == one.row)
-            watch(
-                Progress(
-                    stage="relaxing",
-                    done=len(at_rest),
-                    total=len(new),
-                    payload=self._verdict(tabulate(at_rest[-1:], row), row, at_rest[-1:]),
-                )
-            )
-        memory = Earlier(judge.matcher)
-        for row, name in enumerate(earlier.candidates.table["id"]):
-            memory.first_like(probe(earlier.relaxed.get(name, earlier.candidates.crystals[row]), name))
-        settled = settle(sorted(at_rest, key=lambda verdict: verdict.row), memory)
-        table = tabulate(settled, new)
-        table = table if self.constraints is None else learn_obedience(table, self.constraints)
-        found = self._verdict(table, new, settled)
-        return Verdict(
-            candidates=found.candidates,
-            relaxed=found.relaxed,
-            scorecard=_score(judge, found.candidates, earlier.candidates, self.constraints),
-        )
-
-    @staticmethod
-    def _verdict(table: Any, part: Candidates, verdicts: list[Any]) -> Verdict:
-        relaxed = {
-            verdict.columns["id"]: verdict.relaxed.crystal
-            for verdict in verdicts
-            if verdict.columns["status"] == "judged"
-        }
-        return Verdict(candidates=Candidates(crystals=part.crystals, table=table), relaxed=relaxed)
-
-
-def _score(judge: "Judge", new: Candidates, earlier: Candidates, constraints: Constraints | None) -> Any:
-    """Rates over everything judged so far."""
-    from model.evaluation.evaluate import matcher_name
-    from model.evaluation.scorecard import score
-
-    table = (Candidates.join([earlier, new]) if len(earlier) else new).table
-    bad = table[table["status"] == "bad"]  # walks that ended in no crystal: made, but with nothing to judge
-    return score(
-        table[table["status"] != "bad"],
-        made=len(table),
-        missing=dict(zip(bad["id"], bad["reason"], strict=True)),
-        reference=judge.reference.name,
-        energy_model=judge.potential.name,
-        matcher=matcher_name(judge),
-        constraints=constraints,
-        known=len(judge.reference.known),
-    )

@@ -92,7 +92,7 @@ class Run:
 
     def start(self) -> "Run":
         """Begin; candidates already in the state are kept, and only what is missing is made and judged."""
-        waiting = unjudged(self._candidates)
+        waiting = unsettled(self._candidates)
         self._status = replace(self._status, judged=len(self._candidates) - len(waiting))
         if len(waiting):
             self._to_judge.put(waiting)
@@ -287,6 +287,15 @@ def unjudged(candidates: Candidates) -> Candidates:
         return candidates
     status = candidates.table["status"]
     return candidates.where((status.isna() | status.eq("generated")).to_numpy())
+
+
+def unsettled(candidates: Candidates) -> Candidates:
+    """Those whose judging was broken off: not begun, or relaxed and never compared with the others."""
+    table = candidates.table
+    if "status" not in table:
+        return candidates
+    begun = table["status"].eq("judged") & (table["unique"].isna() if "unique" in table else True)
+    return candidates.where((table["status"].isna() | table["status"].eq("generated") | begun).to_numpy())
 
 
 def with_rows(candidates: Candidates, known: Candidates) -> Candidates:

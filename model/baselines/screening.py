@@ -49,7 +49,7 @@ class Screening:
     @cached_property
     def taught(self) -> Mapping[str, tuple[Any, Any]]:
         """Readout and report of each label. Raises ConstraintError where a folder holds none."""
-        from model.training.regression import load
+        from model.properties.readouts import load
 
         found = {}
         for folder in self.readouts:
@@ -135,7 +135,7 @@ class Screening:
         self, label: str, rows: Int[np.ndarray, " some"], watch: Watch = silent
     ) -> Float[np.ndarray, " some"]:
         """What the readout says of some crystals, in the property's unit; what it said before is remembered."""
-        from model.training.regression import predict
+        from model.properties.readouts import predict
 
         if label not in self._predicted:
             self._predicted[label] = np.full(sum(map(len, self.crystals)), np.nan)

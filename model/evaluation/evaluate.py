@@ -212,7 +212,9 @@ def evaluate(
     with judge.stages("matching"):
         verdicts = settle([v for v in found if v is not None], earlier or Earlier(judge.matcher))
     with judge.stages("the set as a whole"):
-        table = _learn_of_the_set(tabulate(verdicts, candidates), verdicts, judge)
+        energies = np.array([verdict.columns["formation_energy"] for verdict in verdicts], dtype=float)
+        of_all = set_columns([verdict.probe for verdict in verdicts], energies, judge.reference)
+        table = tabulate(verdicts, candidates).assign(**of_all)
     table = table if constraints is None else learn_obedience(table, constraints)
     above = {other.name: _above(verdicts, other, judge.potential.name) for other in others}
     card = score(
@@ -227,15 +229,15 @@ def evaluate(
     )  # fmt: skip
 
 
-def _learn_of_the_set(table: Any, verdicts: Sequence[Verdict], judge: Judge) -> Any:
-    """What only the whole set tells: the hull it makes itself, and who may share a disordered parent."""
-    probes = [verdict.probe for verdict in verdicts]
+def set_columns(
+    probes: Sequence[Probe], formation: Float[np.ndarray, " crystals"], reference: Reference
+) -> dict[str, Any]:
+    """What only the whole set tells: energies above the hull it makes itself, and who may share a disordered parent."""
     parents = {name: group[0] for group in families(probes) if len(group) > 1 for name in group}
-    formation = np.array([verdict.columns["formation_energy"] for verdict in verdicts], dtype=float)
-    return table.assign(
-        own_hull=judge.reference.hull.own([one.composition for one in probes], formation),
-        disordered_parent=[parents.get(one.id) for one in probes],
-    )
+    return {
+        "own_hull": reference.hull.own([one.composition for one in probes], formation),
+        "disordered_parent": np.array([parents.get(one.id) for one in probes], dtype=object),
+    }
 
 
 def _above(verdicts: Sequence[Verdict], reference: Reference, energy_model: str) -> Float[np.ndarray, " batch"]:

@@ -11,7 +11,7 @@ from model.relax.potential import Potential
 
 CURVE, TENSOR = "curve", "tensor"
 WAYS = (CURVE, TENSOR)
-_NOTES = {
+NOTES = {
     CURVE: "Bulk moduli by {name}: Birch and Murnaghan's curve through energies at strains of ±3 %, atoms relaxed.",
     TENSOR: "Bulk and shear moduli by {name}: Hill's averages of the elastic tensor, strains of ±2 %, atoms relaxed.",
 }
@@ -43,5 +43,5 @@ def measure(
             "elastic_anisotropy": [one.anisotropy for one in found],
         }
     card = evaluation.scorecard
-    noted = replace(card, notes=(*card.notes, _NOTES[way].format(name=potential.name)))
+    noted = replace(card, notes=(*card.notes, NOTES[way].format(name=potential.name)))
     return replace(evaluation, candidates=evaluation.candidates.learn(**columns), scorecard=noted)

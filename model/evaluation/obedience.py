@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # where what a model was asked for is found again: the label itself, or what the energy model tells of it
 OBTAINED: Mapping[str, tuple[str, ...]] = {
     "dft_mag_density": ("dft_mag_density", "ml_mag_density"),
+    "dft_band_gap": ("dft_band_gap", "ml_band_gap"),
     "dft_bulk_modulus": ("dft_bulk_modulus", "ml_bulk_modulus"),
     "ml_bulk_modulus": ("ml_bulk_modulus", "dft_bulk_modulus"),
 }

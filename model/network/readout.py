@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from model.crystals import Crystals
 from model.network.embeddings import Scaler
 from model.network.gemnet import GemNet
+from model.network.products import at_least_single
 from model.shapes import Float
 
 ENCODER = {
@@ -34,7 +35,7 @@ class Readout(nn.Module):
     def standardised(self, crystals: Crystals) -> Float[Tensor, " batch"]:
         """The prediction in units of the labels' spread, as the loss sees it."""
         nothing = crystals.frac.new_zeros(len(crystals), 0)
-        atoms = self.encoder(crystals, nothing).atoms
+        atoms = at_least_single(self.encoder(crystals, nothing).atoms)
         total = atoms.new_zeros(len(crystals), atoms.shape[-1]).index_add(0, crystals.owner, atoms)
         return self.head(total / crystals.n_atoms[:, None]).squeeze(-1)
 

@@ -1,8 +1,7 @@
 """Teaches a readout its label, and measures its error on crystals it has not seen. Edge: lightning."""
 
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from model.crystals import Crystals
 from model.data.cache import Dataset
+from model.network.fusing import fuse
 from model.network.readout import Readout
-from model.tensors import read_tensors, write_tensors
+from model.properties.readouts import Report, predict, save
 from model.training.lightning import pl
 from model.training.run import RunError
 
@@ -29,19 +29,11 @@ class Lesson:
     batch_size: int = 64
     learning_rate: float = 5e-4
     patience: int = 150
+    plateau: int = 10  # epochs without a lower error after which the learning rate falls to 0.8 of itself
     log10: bool = False
     seed: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """Error on held-out rows, in the property's unit, beside that of always saying the taught mean."""
-
-    label: str
-    taught: int
-    held_out: int
-    mean_absolute_error: float
-    error_of_the_mean: float
+    precision: str = "32-true"
+    fused: bool = False  # compile the network's blocks (model.network.fusing)
 
 
 class _Rows(IterableDataset):
@@ -81,7 +73,9 @@ class _Lesson(pl.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = torch.optim.Adam(self.readout.parameters(), lr=self.lesson.learning_rate)
-        slower = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.8, patience=10, min_lr=1e-8)
+        slower = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimizer, factor=0.8, patience=self.lesson.plateau, min_lr=1e-8
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": slower, "monitor": "error_val"}}
 
 
@@ -106,11 +100,13 @@ def teach(
     out.mkdir(parents=True)
     best = pl.callbacks.ModelCheckpoint(dirpath=out / "checkpoints", monitor="error_val", save_weights_only=True)
     trainer = pl.Trainer(
-        accelerator=accelerator, devices=1, max_epochs=lesson.epochs, gradient_clip_val=0.5,
+        accelerator=accelerator, devices=1, precision=lesson.precision, max_epochs=lesson.epochs, gradient_clip_val=0.5,
         gradient_clip_algorithm="value", logger=pl.loggers.CSVLogger(out, name="logs"), enable_model_summary=False,
         enable_progress_bar=progress, num_sanity_val_steps=0,
         callbacks=[best, pl.callbacks.EarlyStopping("error_val", patience=lesson.patience)],
     )
+    if lesson.fused:
+        fuse(readout)
     taught = _Lesson(readout, sets, lesson)
     rows = [_Rows(len(sets[split][1]), lesson, shuffle=split == "train") for split in ("train", "val")]
     trainer.fit(taught, *(DataLoader(part, batch_size=None) for part in rows))
@@ -140,26 +136,3 @@ def _report(readout: Readout, label: str, sets: Mapping[str, tuple[Crystals, Ten
         mean_absolute_error=float((found - labels).abs().mean()),
         error_of_the_mean=float((taught.mean() - labels).abs().mean()),
     )
-
-
-def predict(readout: Readout, crystals: Crystals, batch_size: int = 64) -> Tensor:
-    """The property of each crystal, in its unit."""
-    rows = torch.arange(len(crystals)).split(batch_size)
-    with torch.no_grad():
-        parts = [readout(crystals[part]) for part in rows]
-    return torch.cat(parts) if parts else torch.zeros(0)
-
-
-def save(readout: Readout, report: Report, folder: Path) -> None:
-    """Write weights and what is known of them."""
-    write_tensors(folder / "readout.safetensors", readout.state_dict())
-    told = {"readout": readout.arguments, "report": asdict(report)}
-    (folder / "readout.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-
-
-def load(folder: Path) -> tuple[Readout, Report]:
-    """A readout and the error it had when it was taught."""
-    told = json.loads((folder / "readout.json").read_text(encoding="utf-8"))
-    readout = Readout(**told["readout"])
-    readout.load_state_dict(read_tensors(folder / "readout.safetensors"))
-    return readout.eval(), Report(**told["report"])

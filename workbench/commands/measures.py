@@ -6,27 +6,36 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import torch
+
 from model.execution import Watch
 
 if TYPE_CHECKING:
     from model.evaluation.evaluate import Evaluation
+    from model.network.readout import Readout
+    from model.properties.readouts import Report
     from model.relax.potential import Potential
 
 Measure = Callable[["Evaluation", Executor, Watch], "Evaluation"]
-# readouts and the columns that hold what they say
-PREDICTED = {"dft_band_gap": "ml_band_gap", "band_gap": "ml_band_gap", "dft_bulk_modulus": "predicted_bulk_modulus",
-             "ml_bulk_modulus": "predicted_bulk_modulus"}  # fmt: skip
 
 
 def measures(
     potential: "Potential", *, story: bool = False, bulk_modulus: str = "", readouts: Sequence[Path] = ()
 ) -> list[Measure]:
-    """What was asked for, in order. Raises ValueError for a way or a readout that is not there."""
+    """What the shipped readouts predict, and what was asked for; readouts of one's own go before the shipped.
+
+    Raises ValueError for a way or a readout that is not there.
+    """
     from model.evaluation.moduli import WAYS
+    from model.properties.readouts import PREDICTED, shipped
 
     if bulk_modulus and bulk_modulus not in WAYS:
         raise ValueError(f"Bulk moduli are found by {' or '.join(WAYS)}; found {bulk_modulus!r}.")
-    found: list[Measure] = [_predicting(folder) for folder in readouts]
+    told = [_read(folder) for folder in readouts]
+    taken = {PREDICTED[report.label] for _, report in told}
+    told += [one for label, one in shipped().items() if PREDICTED[label] not in taken]
+    found = [_predicting(*one) for one in told]
     if story:
         found.append(_tell)
     if bulk_modulus:
@@ -46,9 +55,8 @@ def _tell(evaluation: "Evaluation", executor: Executor, watch: Watch) -> "Evalua
     return replace(evaluation, candidates=tell(evaluation.candidates, relaxed, executor=executor, watch=watch))
 
 
-def _predicting(folder: Path) -> Measure:
-    """What a readout says of relaxed crystals, with its error on the scorecard."""
-    from model.training.regression import load, predict
+def _read(folder: Path) -> "tuple[Readout, Report]":
+    from model.properties.readouts import PREDICTED, load
 
     try:
         readout, report = load(folder)
@@ -56,19 +64,21 @@ def _predicting(folder: Path) -> Measure:
         raise ValueError(f"{folder} holds no readout ({error}); teach one with: workbench model teach.") from error
     if report.label not in PREDICTED:
         raise ValueError(f"A readout of {report.label} has no column; there are {', '.join(PREDICTED)}.")
-    note = (
-        f"{PREDICTED[report.label]} is predicted by a readout of {report.label}: mean absolute error "
-        f"{report.mean_absolute_error:.3g} on {report.held_out} held-out crystals, taught on {report.taught} (always "
-        f"saying the mean: {report.error_of_the_mean:.3g})."
-    )
+    return readout, report
+
+
+def _predicting(readout: "Readout", report: "Report") -> Measure:
+    """What a readout says of relaxed crystals, with its error on the scorecard."""
+    from model.properties.readouts import PREDICTED, predict
 
     def predicted(evaluation: "Evaluation", _: Executor, __: Watch) -> "Evaluation":
-        relaxed = evaluation.relaxation.crystals
-        values = predict(readout, relaxed.replace(frac=relaxed.frac.float(), cell=relaxed.cell.float()))
+        judged = np.array(evaluation.candidates.table["status"] == "judged")  # a copy that torch may hold
+        values = np.full(len(judged), np.nan)
+        values[judged] = predict(readout, evaluation.relaxation.crystals[torch.from_numpy(judged)]).numpy()
         card = evaluation.scorecard
         return replace(
-            evaluation, candidates=evaluation.candidates.learn(**{PREDICTED[report.label]: values.double().numpy()}),
-            scorecard=replace(card, notes=(*card.notes, note)),
+            evaluation, candidates=evaluation.candidates.learn(**{PREDICTED[report.label]: values}),
+            scorecard=replace(card, notes=(*card.notes, report.note)),
         )  # fmt: skip
 
     return predicted

@@ -37,7 +37,7 @@ def with_bulk_moduli(
 
 def with_readout(found: "pd.DataFrame", readout: Path) -> "pd.DataFrame":
     """The table with the property that a taught readout predicts, and the readout's held-out error beside it."""
-    from model.training.regression import load, predict
+    from model.properties.readouts import load, predict
 
     taught, report = load(readout)
     crystals, rows = _crystals(found)

@@ -137,7 +137,7 @@ class GeneratePanel(Panel):
     def _compare_with(self, folder: str) -> None:
         """Judge against another reference from now on: read it in the background."""
         from model.evaluation.reference import Reference
-        from workbench.methods import reference
+        from workbench.judging import reference
 
         def read() -> str:
             known = Reference.load(Path(folder).expanduser()) if folder else reference()
@@ -232,7 +232,7 @@ def _by_the_chosen_way(state: State, constraints: Constraints) -> Run:
 
 def _judging_alone(state: State, constraints: Constraints) -> Run:
     from model.record import candidates_of
-    from workbench.methods import Judging
+    from workbench.judging import Judging
 
     return Run(state, own.nothing, Judging(state), candidates_of, constraints)
 

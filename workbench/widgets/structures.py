@@ -27,7 +27,9 @@ class Scenes(Widget):
 
     _esm = module("structure.js")
     scenes = traitlets.List().tag(sync=True)
-    visible = traitlets.Dict({"atoms": True, "bonds": True, "unit_cell": True, "polyhedra": False, "labels": False}).tag(sync=True)
+    visible = traitlets.Dict(
+        {"atoms": True, "bonds": True, "unit_cell": True, "polyhedra": False, "labels": False}
+    ).tag(sync=True)
     empty = traitlets.Unicode(NOTHING).tag(sync=True)
     image_request = traitlets.Dict().tag(sync=True)
     image = traitlets.Unicode("").tag(sync=True)

@@ -1,0 +1,186 @@
+"""Judging on the bench: CHGNet relaxes, the reference judges, asked properties are measured, while a run goes on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from model.candidates import Candidates
+from model.constraints import Constraints
+from model.crystals import Crystals
+from model.execution import Progress, Watch
+from workbench.runs import Verdict
+from workbench.state import State
+
+if TYPE_CHECKING:
+    from model.evaluation.evaluate import Judge
+    from model.evaluation.matching import Earlier, Probe
+    from model.evaluation.reference import Reference
+    from model.relax.potential import Potential, Reading
+
+# relaxed together: few enough that one step of CHGNet stays well below the two seconds a cancel may take
+ATOMS_AT_ONCE = 160
+MEASURED = frozenset({"ml_bulk_modulus", "dft_bulk_modulus"})  # targets that take an equation of state to look at
+
+
+@cache
+def reference() -> "Reference":
+    """The reference that the package ships."""
+    from model.evaluation.reference import Reference
+
+    return Reference.shipped()
+
+
+@cache
+def potential() -> "Potential":
+    """CHGNet, loaded once."""
+    from model.relax.chgnet import CHGNetPotential
+
+    return CHGNetPotential()
+
+
+@dataclass
+class _Watched:
+    """A potential that tells a watch of every reading, which may cancel the work there."""
+
+    inner: "Potential"
+    tell: Any
+
+    @property
+    def name(self) -> str:
+        """Name of the energy model."""
+        return self.inner.name
+
+    def __call__(self, crystals: Crystals) -> "Reading":
+        """Read the crystals, unless cancelled."""
+        self.tell()
+        return self.inner(crystals)
+
+
+@dataclass
+class Judging:
+    """Relaxes candidates many at once and tells of each as soon as it has come to rest; then what takes them all.
+
+    That is uniqueness, the hull the set makes itself, who may share a disordered parent, and the properties asked for.
+    What was judged before is remembered from batch to batch.
+    """
+
+    state: State
+    constraints: Constraints | None = None  # what was asked, where a run asked it
+    _probes: "dict[str, Probe]" = field(default_factory=dict, init=False)
+    _memory: "Earlier | None" = field(default=None, init=False)
+
+    def __call__(self, new: Candidates, earlier: Verdict, watch: Watch) -> Verdict:
+        """All candidates judged so far with all that was learned, their relaxed crystals, and the rates."""
+        from model.evaluation.evaluate import make_judge, settle, tabulate
+        from model.relax.relaxer import relaxing
+
+        before = earlier.candidates.where(~earlier.candidates.table["id"].isin(set(new.table["id"])).to_numpy())
+        at_rest: list[Any] = []
+        readings = 0
+        doing = "relaxed"
+
+        def tell() -> None:
+            nonlocal readings
+            readings += 1
+            watch(Progress(stage=f"force reading {readings}; {doing}", done=len(at_rest), total=len(new)))
+
+        watched = _Watched(potential(), tell)
+        judge = make_judge(watched, self.state.reference or reference())
+        names = new.table["id"].astype(str).tolist()
+        for one in relaxing(new.crystals, watched, atoms_at_once=ATOMS_AT_ONCE):
+            at_rest.append(judge.verdict(new.crystals[one.row], one, names[one.row]))
+            row = new.where(np.arange(len(new)) == one.row)
+            found = _verdict(tabulate(at_rest[-1:], row), row, at_rest[-1:])
+            watch(Progress(stage="relaxing", done=len(at_rest), total=len(new), payload=found))
+        self._remember(before, earlier.relaxed, judge)
+        settled = settle(sorted(at_rest, key=lambda verdict: verdict.row), self._memory)
+        self._probes |= {verdict.columns["id"]: verdict.probe for verdict in settled}
+        found = _verdict(tabulate(settled, new), new, settled)
+        watch(Progress(stage="relaxing", done=len(at_rest), total=len(new), payload=found))
+        doing = "relaxed; bulk moduli of all"
+        columns, notes = self._properties(found, watched)
+        judged = found.candidates.learn(**columns)
+        whole = self._learn_of_the_set(Candidates.join([before, judged]) if len(before) else judged, judge)
+        return Verdict(candidates=whole, relaxed=found.relaxed, scorecard=self._score(judge, whole, notes))
+
+    def _remember(self, before: Candidates, relaxed: Mapping[str, Crystals], judge: "Judge") -> None:
+        """Candidates judged by another run, as those of a session that goes on, made ready for matching once."""
+        from model.evaluation.matching import Earlier, probe
+
+        if self._memory is None:
+            self._memory = Earlier(judge.matcher)
+        for row, name in enumerate(before.table["id"]):
+            if name not in self._probes:
+                self._probes[name] = probe(relaxed.get(name, before.crystals[row]), name)
+                self._memory.first_like(self._probes[name])
+
+    def _properties(self, found: Verdict, watched: "Potential") -> tuple[dict[str, Any], list[str]]:
+        """Columns of what readouts predict and of what was asked and must be measured, with a note on each."""
+        from model.evaluation.moduli import CURVE, NOTES
+        from model.properties.bulk_modulus import bulk_moduli
+        from model.properties.readouts import PREDICTED, predict, shipped
+
+        asked = set(self.constraints.targets) if self.constraints else set()
+        ids = found.candidates.table["id"].tolist()
+        rows = [row for row, name in enumerate(ids) if name in found.relaxed]
+        columns: dict[str, Any] = {}
+        notes = [report.note for _, report in shipped().values()]
+        if not rows:
+            return columns, notes
+        relaxed = Crystals.join([found.relaxed[ids[row]] for row in rows])
+        for label, (readout, _) in shipped().items():
+            columns[PREDICTED[label]] = _spread(predict(readout, relaxed).numpy(), rows, len(ids))
+        if asked & MEASURED:
+            states = bulk_moduli(relaxed, watched)
+            columns["ml_bulk_modulus"] = _spread([state.modulus for state in states], rows, len(ids))
+            columns["bulk_modulus_misfit"] = _spread([state.misfit for state in states], rows, len(ids))
+            notes.append(NOTES[CURVE].format(name=watched.name))
+        return columns, notes
+
+    def _learn_of_the_set(self, judged: Candidates, judge: "Judge") -> Candidates:
+        from model.evaluation.evaluate import set_columns
+        from model.evaluation.obedience import learn_obedience
+
+        good = judged.table["status"].eq("judged").to_numpy()
+        probes = [self._probes[name] for name in judged.table["id"][good]]
+        learned = set_columns(probes, judged.table["formation_energy"][good].to_numpy(dtype=float), judge.reference)
+        columns = {name: _spread(values, np.flatnonzero(good), len(good)) for name, values in learned.items()}
+        table = judged.table.assign(**columns)
+        table = table if self.constraints is None else learn_obedience(table, self.constraints)
+        return Candidates(crystals=judged.crystals, table=table)
+
+    def _score(self, judge: "Judge", judged: Candidates, notes: Sequence[str]) -> Any:
+        """Rates over everything judged so far."""
+        from model.evaluation.evaluate import matcher_name
+        from model.evaluation.scorecard import score
+
+        table = judged.table
+        bad = table[table["status"] == "bad"]  # walks that ended in no crystal: made, but with nothing to judge
+        card = score(
+            table[table["status"] != "bad"], made=len(table),
+            missing=dict(zip(bad["id"], bad["reason"], strict=True)), reference=judge.reference.name,
+            energy_model=judge.potential.name, matcher=matcher_name(judge), constraints=self.constraints,
+            known=len(judge.reference.known),
+        )  # fmt: skip
+        return replace(card, notes=(*card.notes, *notes))
+
+
+def _verdict(table: Any, part: Candidates, verdicts: Sequence[Any]) -> Verdict:
+    relaxed = {
+        verdict.columns["id"]: verdict.relaxed.crystal
+        for verdict in verdicts
+        if verdict.columns["status"] == "judged"
+    }
+    return Verdict(candidates=Candidates(crystals=part.crystals, table=table), relaxed=relaxed)
+
+
+def _spread(values: Sequence[Any], rows: Sequence[int], length: int) -> np.ndarray:
+    """Values of some rows in a column that is empty elsewhere."""
+    values = np.asarray(values)
+    empty = np.nan if values.dtype.kind == "f" else None
+    column = np.full(length, empty, dtype=object if empty is None else float)
+    column[list(rows)] = values
+    return column
