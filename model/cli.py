@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     teach.add_argument("--epochs", type=int)
     teach.add_argument("--batch-size", type=int)
     teach.add_argument("--learning-rate", type=float)
-    teach.add_argument("--plateau", type=int, help="epochs without gain after which the learning rate falls")
+    teach.add_argument("--plateau", type=int, help="epochs without gain before the rate falls; 0: evenly to nothing")
     teach.add_argument("--precision")
     teach.add_argument("--fused", action="store_true", default=None, help="compile the network's blocks")
     teach.add_argument("--width", type=int, default=128)

@@ -85,6 +85,17 @@ def test_asked_properties_get_a_column(table):
     assert len(names) == len(set(names))
 
 
+def test_an_asked_property_is_read_where_it_is_told(table):
+    read_off = table.assign(ml_band_gap=np.linspace(0.0, 5.0, 6))
+    names = [column["name"] for column in view.columns(read_off, ["dft_band_gap"])]
+    assert "ml_band_gap" in names
+    assert "dft_band_gap" not in names
+    np.testing.assert_allclose(view.numbers(read_off, "dft_band_gap"), np.linspace(0.0, 5.0, 6))
+    assert view.mask(read_off, {}, {"dft_band_gap": (1.5, 5.0)}).tolist() == [False, False, True, True, True, True]
+    measured = read_off.assign(dft_band_gap=7.0)  # the property itself goes before what predicts it
+    np.testing.assert_allclose(view.numbers(measured, "dft_band_gap"), 7.0)
+
+
 def test_every_column_that_can_be_shown_has_a_name_and_a_kind():
     for name in (*view.FIRST, *view.LATER, *FLAGS, *TEXTS, *view.DIGITS, *view.SHORT):
         assert name in view.COLUMNS

@@ -11,7 +11,7 @@ from model.shapes import Float
 if TYPE_CHECKING:
     import pandas as pd
 
-# where what a model was asked for is found again: the label itself, or what the energy model tells of it
+# where what a model was asked for is found again: the label itself, or what the energy model or a readout tells of it
 OBTAINED: Mapping[str, tuple[str, ...]] = {
     "dft_mag_density": ("dft_mag_density", "ml_mag_density"),
     "dft_band_gap": ("dft_band_gap", "ml_band_gap"),
@@ -55,12 +55,18 @@ def _same_formula(found: str, asked: str) -> bool:
     return Composition(found).reduced_formula == Composition(reduced(parse_formula(asked))).reduced_formula
 
 
+def told_by(table: "pd.DataFrame", name: str) -> str:
+    """The column in which an asked property is found again; the property's own where no column tells."""
+    columns = OBTAINED.get(name, (name,))
+    return next((column for column in columns if column in table and table[column].notna().any()), name)
+
+
 def obtained(table: "pd.DataFrame", name: str) -> tuple[str, Float[np.ndarray, " batch"]] | None:
     """The column in which an asked property is found again, and its values; None where no column tells."""
-    for column in OBTAINED.get(name, (name,)):
-        if column in table and table[column].notna().any():
-            return column, table[column].to_numpy(dtype=float, na_value=np.nan)
-    return None
+    column = told_by(table, name)
+    if column not in table or not table[column].notna().any():
+        return None
+    return column, table[column].to_numpy(dtype=float, na_value=np.nan)
 
 
 def off_target(values: Float[np.ndarray, " batch"], target: Target) -> Float[np.ndarray, " batch"]:

@@ -29,7 +29,7 @@ class Lesson:
     batch_size: int = 64
     learning_rate: float = 5e-4
     patience: int = 150
-    plateau: int = 10  # epochs without a lower error after which the learning rate falls to 0.8 of itself
+    plateau: int = 10  # epochs without a lower error after which the rate falls to 0.8; 0: it falls evenly to nothing
     log10: bool = False
     seed: int = 0
     precision: str = "32-true"
@@ -73,6 +73,10 @@ class _Lesson(pl.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = torch.optim.Adam(self.readout.parameters(), lr=self.lesson.learning_rate)
+        if not self.lesson.plateau:
+            steps = ceil(len(self.sets["train"][1]) / self.lesson.batch_size) * self.lesson.epochs
+            even = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": even, "interval": "step"}}
         slower = torch.optim.lr_scheduler.ReduceLROnPlateau(
             optimizer, factor=0.8, patience=self.lesson.plateau, min_lr=1e-8
         )

@@ -7,6 +7,7 @@ import numpy as np
 
 from model.candidates import Candidates
 from model.constraints import Target
+from model.evaluation.obedience import told_by
 from model.statistics import LabelStatistics
 from workbench.views import style
 from workbench.views.table import numbers
@@ -27,10 +28,13 @@ def quantities(candidates: Candidates, targets: Mapping[str, Target]) -> list[st
         "nearest_distance",
         "dft_mag_density",
         "dft_band_gap",
+        "ml_band_gap",
         "ml_bulk_modulus",
         "dft_bulk_modulus",
     )
-    known = [name for name in further if np.isfinite(numbers(candidates.table, name)).any()]
+    told = {told_by(candidates.table, name) for name in targets}
+    known = [name for name in further if name in candidates.table and name not in told]
+    known = [name for name in known if np.isfinite(numbers(candidates.table, name)).any()]
     return list(dict.fromkeys([*targets, *ALWAYS, *known]))
 
 

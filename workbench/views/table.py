@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from model.candidates import COLUMNS
+from model.evaluation.obedience import told_by
 from workbench.columns import kind
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ class Page:
 
 def columns(table: "pd.DataFrame", wanted: Sequence[str] = ()) -> list[dict[str, str]]:
     """Header of the table: the usual columns, what was asked for, and further ones as they become known."""
-    names = [*FIRST, *(name for name in wanted if name not in FIRST), *(name for name in LATER if name in table)]
+    told = [told_by(table, name) for name in wanted]
+    names = [*FIRST, *(name for name in told if name not in FIRST), *(name for name in LATER if name in table)]
     known = [(name, COLUMNS[name]) for name in dict.fromkeys(names) if name in COLUMNS]
     return [
         {
@@ -79,9 +81,10 @@ def mask(table: "pd.DataFrame", filters: Mapping[str, str], narrowed: Mapping[st
 
 
 def numbers(table: "pd.DataFrame", name: str) -> np.ndarray:
-    """A column as floats, NaN where unknown."""
+    """A column as floats, NaN where unknown; an asked property is read where it is told."""
     import pandas as pd
 
+    name = told_by(table, name)
     if name not in table:
         return np.full(len(table), np.nan)
     return pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=float)
