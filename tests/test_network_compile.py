@@ -48,3 +48,42 @@ def test_a_compiled_network_answers_as_an_ordinary_one(tight):
     assert len(told["apart"]) == 6
     assert max(told["apart"]) < 20 * tight
     assert told["breaks"] == ["graph.py"]
+
+
+FUSED = """
+import json, torch
+from torch._dynamo.utils import counters
+from model.crystals import Crystals
+from model.network.denoiser import GemNetDenoiser
+from model.network.fusing import fuse
+from model.testing import famous
+
+def taught(denoiser, crystals):
+    denoiser.zero_grad()
+    answer = denoiser(crystals, torch.linspace(0.2, 0.6, len(crystals)))
+    (answer.frac.square().sum() + answer.cell.square().sum() + answer.logits.square().mean()).backward()
+    return torch.cat([p.grad.flatten() for p in denoiser.parameters() if p.grad is not None])
+
+torch.manual_seed(0)
+denoiser = GemNetDenoiser(hidden=16, num_blocks=2, num_radial=16, emb_size_trip=8, emb_size_bil_trip=8, num_atom=1,
+                          max_neighbors=12)
+sets = [Crystals.join([famous(n) for n in names]) for names in (
+    ("perovskite-SrTiO3", "rutile-TiO2"), ("perovskite-SrTiO3", "rocksalt-NaCl", "spinel-MgAl2O4"), ("fcc-Cu", "quartz-SiO2"))]
+plain = [taught(denoiser, crystals) for crystals in sets]
+names = list(denoiser.state_dict())
+fuse(denoiser)
+apart, graphs = [], []
+for crystals, exact in zip(sets, plain):
+    apart.append(float((taught(denoiser, crystals) - exact).abs().max() / exact.abs().max()))
+    graphs.append(counters["stats"]["unique_graphs"])
+print(json.dumps({"apart": apart, "graphs": graphs, "names": names == list(denoiser.state_dict())}))
+"""
+
+
+def test_fused_blocks_teach_as_ordinary_ones_and_are_compiled_once_for_all_sizes(tight):
+    done = subprocess.run([sys.executable, "-c", FUSED], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert max(told["apart"]) < 20 * tight
+    assert told["graphs"][0] == told["graphs"][-1] > 0, "another batch size compiles nothing anew"
+    assert told["names"]

@@ -176,7 +176,7 @@ def test_hard_constraints_hold_from_a_start_too(random_model, wishes, strength):
 
 @pytest.mark.parametrize(("wishes", "word"), [
     ({"formula": "Na1Cl3"}, "kept atoms leave no way"), ({"chemical_system": "Na-Cl-O"}, "kept atoms leave no way"),
-    ({"n_atoms": 4}, "has 2 atoms"), ({"formula": "NaCl2"}, "no multiple"), ({"excluded": {"Cl"}}, "rule out"),
+    ({"n_atoms": 4}, "has 2 atoms"), ({"formula": "NaCl2"}, "atoms are added with"), ({"excluded": {"Cl"}}, "rule out"),
 ])
 def test_starts_that_cannot_meet_the_constraints_are_refused(random_model, known, wishes, word):
     start = Start(crystal=known[0], keep_elements=torch.tensor([True, True]), strength=0.5)
@@ -268,21 +268,23 @@ def test_a_run_goes_on_where_it_was_broken_off(random_model):
 class Wild(torch.nn.Module):
     """A denoiser that ruins some crystals of a batch and leaves the others."""
 
-    def __init__(self, good):
+    def __init__(self, good, value=float("nan")):
         super().__init__()
-        self.good, self.w = good, torch.nn.Parameter(torch.zeros(1))
+        self.good, self.value, self.w = good, value, torch.nn.Parameter(torch.zeros(1))
 
     def forward(self, noisy, t, conditions=None):
         answer = self.good(noisy, t)
         ruined = noisy.n_atoms == 2
-        cells = torch.where(ruined[:, None, None], torch.full_like(answer.cell, float("nan")), answer.cell)
+        cells = torch.where(ruined[:, None, None], torch.full_like(answer.cell, self.value), answer.cell)
         return Prediction(frac=answer.frac, cell=cells, logits=answer.logits)
 
 
-def test_bad_states_are_caught_reported_and_redrawn(random_model):
-    wild = CrystalModel(**{**fields(random_model), "denoiser": Wild(random_model.denoiser)})
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
+@pytest.mark.parametrize("way", [{}, {"corrections": 1}, {"corrections": 1, "published": True}, {"scheme": HEUN}], ids=str)
+def test_bad_states_are_caught_reported_and_redrawn(random_model, way, value):
+    wild = CrystalModel(**{**fields(random_model), "denoiser": Wild(random_model.denoiser, value)})
     seen = []
-    made = generate(wild, Constraints(count=12, seed=1), steps=16, redraws=2,
+    made = generate(wild, Constraints(count=12, seed=1), steps=16, redraws=2, **way,
                     watch=lambda p: seen.append(p.payload) if p.stage == "generate" else None)
     small = {i for i, n in enumerate(made.n_atoms.tolist()) if n == 2}
     assert small
@@ -314,7 +316,8 @@ def test_a_report_tells_what_became_of_each_crystal(random_model):
     assert (same.numbers == made.numbers).all()
 
 
-def test_out_of_memory_halves_the_batch(random_model):
+@pytest.mark.parametrize("run_out", ["of a GPU's", "of a processor's"])
+def test_out_of_memory_halves_the_batch(random_model, run_out):
     class Greedy(torch.nn.Module):
         def __init__(self, inner):
             super().__init__()
@@ -322,7 +325,9 @@ def test_out_of_memory_halves_the_batch(random_model):
 
         def forward(self, noisy, t, conditions=None):
             if len(noisy) > 3:
-                raise torch.OutOfMemoryError("too large")
+                if run_out == "of a GPU's":
+                    raise torch.OutOfMemoryError("too large")
+                torch.empty(10**16)
             self.largest = max(self.largest, len(noisy))
             return self.inner(noisy, t)
 
@@ -343,6 +348,57 @@ def test_kept_parts_are_kept_and_the_rest_is_made(random_model, known):
         assert (crystal.frac[keep] == perovskite.frac[keep]).all()
         assert torch.allclose(crystal.cell, perovskite.cell, atol=1e-6)
         assert not torch.isclose(crystal.frac[~keep], perovskite.frac[~keep]).all()
+
+
+def test_other_errors_of_a_network_are_not_taken_for_a_lack_of_memory(random_model):
+    class Faulty(torch.nn.Module):
+        w = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, noisy, t, conditions=None):
+            raise RuntimeError("shapes do not fit")
+
+    faulty = Faulty()
+    faulty.register_parameter("v", torch.nn.Parameter(torch.zeros(1)))
+    with pytest.raises(RuntimeError, match="do not fit"):
+        generate(CrystalModel(**{**fields(random_model), "denoiser": faulty}), Constraints(count=4), steps=16)
+
+
+def test_guests_are_made_in_a_kept_host(random_model):
+    host = famous("rutile-TiO2")[0]
+    host = host.replace(cell=symmetric(host.cell))
+    everything = torch.ones(6, dtype=torch.bool)
+    start = Start(crystal=host, keep_sites=everything, keep_elements=everything, keep_cell=True)
+    for wishes, sizes in (({"chemical_system": "Li-Ti-O", "n_atoms": 8}, {8}), ({"formula": "LiTiO2"}, {8}), ({"n_atoms": range(6, 10)}, {6, 7, 8, 9})):
+        made = generate(random_model, Constraints(count=6, **wishes), steps=16, redraws=0, start=start)
+        assert set(made.n_atoms.tolist()) <= sizes
+        for crystal in made:
+            assert (crystal.numbers[:6] == host.numbers).all()
+            assert torch.allclose(crystal.frac[:6], host.frac)
+            assert torch.allclose(crystal.cell, host.cell, atol=1e-6)
+            assert not (crystal.numbers == MASK).any()
+            if "formula" in wishes or "chemical_system" in wishes:
+                assert 3 in crystal.numbers.tolist()
+    with pytest.raises(ConstraintError, match="strength of 1 only"):
+        generate(random_model, Constraints(n_atoms=8), steps=16, start=Start(crystal=host, strength=0.3))
+    with pytest.raises(ConstraintError, match="ask for more atoms"):
+        generate(random_model, Constraints(chemical_system="Li-Ti-O"), steps=16, start=start)
+
+
+def test_where_elements_are_always_known_a_start_keeps_its_own(random_model):
+    told = CrystalModel(**{**fields(random_model), "diffusion": CrystalDiffusion(species=None)})
+    perovskite = famous("perovskite-SrTiO3")[0]
+    perovskite = perovskite.replace(cell=symmetric(perovskite.cell))
+    wish = Constraints(formula="SrTiO3", count=3)
+    for kept in ({"strength": 0.1}, {"keep_elements": torch.tensor([False, True, False, False, False])}):
+        for crystal in generate(told, wish, steps=16, redraws=0, start=Start(crystal=perovskite, **kept)):
+            assert (crystal.numbers == perovskite.numbers).all()
+    kept = torch.tensor([False, True, False, False, True])
+    wish = Constraints(formula="BaTiO3", count=3)
+    for crystal in generate(told, wish, steps=16, redraws=0, start=Start(crystal=perovskite, keep_elements=kept)):
+        assert sorted(crystal.numbers.tolist()) == [8, 8, 8, 22, 56]
+        assert crystal.numbers[1] == 22
+        assert crystal.numbers[4] == 8
+    assert generate(told, wish, steps=16, redraws=0).numbers.tolist() == [8, 8, 8, 22, 56] * 3
 
 
 def test_variations_stay_near_for_small_strengths(known):

@@ -171,8 +171,8 @@ def generate_with_report(
         now, todo = todo[:batch_size], todo[batch_size:]
         try:
             batch = _batch(model, constraints, method, now, redraws, start, watch)
-        except (torch.OutOfMemoryError, MemoryError):
-            if len(now) == 1:
+        except (RuntimeError, MemoryError) as error:
+            if len(now) == 1 or not _out_of_memory(error):
                 raise
             batch_size, todo = (len(now) + 1) // 2, now + todo
             continue
@@ -180,6 +180,13 @@ def generate_with_report(
         made = constraints.count - len(todo)
         watch(Progress(stage="generate", done=made, total=constraints.count, payload=batch))
     return Crystals.join([b.crystals for b in finished]), Report(tuple(finished))
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out: a GPU has an error of its own for that, a processor's allocator only a sentence."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return any(said in str(error) for said in ("DefaultCPUAllocator", "can't allocate memory", "not enough memory"))
 
 
 def _batch(
@@ -231,12 +238,12 @@ def _attempt(
     times = _times(method.steps, start)
     noisy = requests.begin(model, n_atoms.to(device), streams, times[0].to(device), palette, start)
     if model.diffusion.species is None:  # crystal structure prediction: elements are known from the start
-        noisy = noisy.replace(numbers=_fixed_species(palette, noisy))
+        noisy = noisy.replace(numbers=requests.known_species(palette, noisy, start))
     plan = Walk(
         denoiser=guided(_predict(model, method.precision), constraints.guidance, model.taught_together),
         diffusion=model.diffusion,
         conditions=conditions, streams=streams, palette=palette, scheme=method.scheme, corrections=method.corrections,
-        published=method.published, given=None if start is None else start.given(len(index), device),
+        published=method.published, given=None if start is None else start.given(n_atoms, device),
     )
 
     def look(done: int, running: Crystals) -> None:
@@ -279,12 +286,6 @@ def _times(steps: int, start: Start | None) -> Float[Tensor, " grid"]:
         return times
     below = times[times < start.strength]
     return torch.cat([torch.tensor([start.strength]), below])
-
-
-def _fixed_species(palette: Palette, noisy: Crystals) -> Tensor:
-    """Every atom's element out of exact counts, element after element."""
-    classes = torch.arange(1, palette.needed.shape[1] + 1, device=noisy.device).repeat(len(noisy))
-    return torch.repeat_interleave(classes, palette.needed.flatten())
 
 
 def diagnose(crystals: Crystals, finite: Tensor) -> dict[int, str]:

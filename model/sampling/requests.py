@@ -22,6 +22,8 @@ from model.shapes import Bool, Float, Int
 class Start:
     """A crystal to begin from: parts of it are kept, the rest is made anew or varied.
 
+    Where more atoms are asked for than it has, the others are made from nothing, as guests in a kept host.
+
     Parameters
     ----------
     crystal
@@ -88,17 +90,33 @@ class Start:
             keep_cell=data["keep_cell"], strength=data["strength"],
         )
 
-    def given(self, copies: int, device: torch.device | str = "cpu") -> Given:
-        """The kept parts of so many copies."""
-        atoms = len(self.crystal.frac)
-        nothing = torch.zeros(atoms, dtype=torch.bool)
+    def copies(self, n_atoms: Int[Tensor, " batch"]) -> Crystals:
+        """The crystal once for each number of atoms; those it does not have lie undecided at the origin."""
+        return Crystals.join([self._of(int(n)) for n in n_atoms])
+
+    def _of(self, atoms: int) -> Crystals:
+        more = atoms - len(self.crystal.frac)
+        return self.crystal.replace(
+            frac=torch.cat([self.crystal.frac, self.crystal.frac.new_zeros(more, 3)]),
+            numbers=torch.cat([self.crystal.numbers, torch.full((more,), MASK)]),
+            n_atoms=torch.tensor([atoms]),
+        )
+
+    def given(self, n_atoms: Int[Tensor, " batch"], device: torch.device | str = "cpu") -> Given:
+        """The kept parts of so many copies, each with its number of atoms."""
+        nothing = torch.zeros(len(self.crystal.frac), dtype=torch.bool)
         sites, species = nothing if self.keep_sites is None else self.keep_sites.bool(), self.fixed_elements
         return Given(
-            crystals=Crystals.join([self.crystal] * copies).to(device),
-            frac=sites.repeat(copies).to(device),
-            numbers=species.repeat(copies).to(device),
-            cell=torch.full((copies,), self.keep_cell, device=device),
+            crystals=self.copies(n_atoms).to(device),
+            frac=_masks(sites, n_atoms).to(device),
+            numbers=_masks(species, n_atoms).to(device),
+            cell=torch.full((len(n_atoms),), self.keep_cell, device=device),
         )
+
+
+def _masks(mask: Bool[Tensor, " atoms"], n_atoms: Int[Tensor, " batch"]) -> Bool[Tensor, " all"]:
+    """A mask of a start's atoms for every copy; atoms that a copy has besides are not in it."""
+    return torch.cat([torch.cat([mask, torch.zeros(int(n) - len(mask), dtype=torch.bool)]) for n in n_atoms])
 
 
 def check(constraints: Constraints, model: CrystalModel, start: Start | None = None) -> None:
@@ -148,14 +166,32 @@ def _check_start(constraints: Constraints, start: Start) -> None:
     outside = {SYMBOLS[z] for z in start.crystal.numbers[kept].tolist()} - constraints.palette
     if outside:
         raise ConstraintError(f"The kept atoms hold {', '.join(sorted(outside))}, which the constraints rule out.")
-    if constraints.n_atoms is not None and not constraints.atom_range[0] <= atoms <= constraints.atom_range[1]:
-        raise ConstraintError(f"The crystal to begin from has {atoms} atoms, and other numbers were asked for.")
-    if constraints.formula is not None and atoms % sum(formula_unit(constraints).values()):
-        raise ConstraintError(f"The crystal to begin from has {atoms} atoms, no multiple of {constraints.formula}.")
-    palette = Palette.of(constraints, torch.tensor([atoms]))
-    fixed = start.crystal.replace(numbers=torch.where(kept, start.crystal.numbers, MASK))
-    if not bool((palette.assignable(fixed)).all()):
-        raise ConstraintError("The kept atoms leave no way to the asked formula or chemical system; keep fewer.")
+    if constraints.n_atoms is not None and atoms > constraints.atom_range[1]:
+        raise ConstraintError(
+            f"The crystal to begin from has {atoms} atoms, and at most {constraints.atom_range[1]} were asked for."
+        )
+    fewest = _fewest(constraints, atoms)
+    if fewest > atoms and start.strength < 1:
+        raise ConstraintError(
+            f"The crystal to begin from has {atoms} atoms, and at least {fewest} were asked for: atoms are added with "
+            "a strength of 1 only, where all that is not kept is made anew."
+        )
+    palette = Palette.of(constraints, torch.tensor([fewest]))
+    kept_alone = torch.where(kept, start.crystal.numbers, MASK)
+    whole = Start(crystal=start.crystal.replace(numbers=kept_alone)).copies(torch.tensor([fewest]))
+    if not bool((palette.assignable(whole)).all()):
+        raise ConstraintError(
+            "The kept atoms leave no way to the asked formula or chemical system; keep fewer, or ask for more atoms."
+        )
+
+
+def _fewest(constraints: Constraints, atoms: int) -> int:
+    """The least number of atoms a crystal may have that begins from one of so many."""
+    fewest = max(atoms, constraints.atom_range[0]) if constraints.n_atoms is not None else atoms
+    if constraints.formula is not None:
+        unit = sum(formula_unit(constraints).values())
+        fewest = -(-fewest // unit) * unit
+    return fewest
 
 
 def sizes(
@@ -166,8 +202,9 @@ def sizes(
     Raises ConstraintError where no number fits.
     """
     uniform = streams.uniform()[:, 0]
-    if start is not None:
-        return torch.full_like(uniform, len(start.crystal.frac), dtype=torch.long)
+    fewest = 1 if start is None else _fewest(constraints, len(start.crystal.frac))
+    if start is not None and (constraints.n_atoms is None or fewest == len(start.crystal.frac)):
+        return torch.full_like(uniform, fewest, dtype=torch.long)
     seen = dict(model.statistics.sizes(constraints.space_group))
     if constraints.n_atoms is not None:
         low, high = constraints.atom_range
@@ -178,7 +215,7 @@ def sizes(
         unit = sum(formula_unit(constraints).values())
         known = {n: k for n, k in fitting.items() if n % unit == 0}
         fitting = known or ({unit: 1} if constraints.n_atoms is None else {})
-    fitting = {n: k for n, k in fitting.items() if n >= len(constraints.required)}
+    fitting = {n: k for n, k in fitting.items() if n >= max(fewest, len(constraints.required))}
     if not fitting:
         raise ConstraintError("No number of atoms fits the formula, the elements and the numbers asked for together.")
     if not any(fitting.values()):  # asked for sizes the data do not hold: all are as good
@@ -228,7 +265,22 @@ def begin(
     """Where the walk begins: pure noise, or a start's crystal at the noise of the first time, within the palette."""
     if start is None or start.strength >= 1:
         return model.diffusion.prior(n_atoms, streams)
-    copies = Crystals.join([start.crystal] * len(n_atoms)).to(n_atoms.device)
+    copies = start.copies(n_atoms).to(n_atoms.device)
     noisy = model.diffusion.corrupt(copies, first.expand(len(n_atoms)), streams).noisy
     fixed = start.fixed_elements.repeat(len(n_atoms)).to(n_atoms.device)
     return palette.admit(noisy.replace(numbers=torch.where(fixed, copies.numbers, noisy.numbers)), fixed)
+
+
+def known_species(palette: Palette, noisy: Crystals, start: Start | None) -> Int[Tensor, " atoms"]:
+    """Every atom's element where elements are known all the time (crystal structure prediction).
+
+    Those of the start where they are the asked composition; else its kept ones, and the others by rising number.
+    """
+    numbers = torch.full_like(noisy.numbers, MASK)
+    if start is not None:
+        copies = start.copies(noisy.n_atoms).to(noisy.device)
+        if bool(palette.kept(copies).all()):
+            return copies.numbers
+        numbers = torch.where(_masks(start.fixed_elements, noisy.n_atoms).to(noisy.device), copies.numbers, numbers)
+    alike = noisy.frac.new_zeros(len(numbers), palette.needed.shape[1])
+    return palette.assign(alike, noisy.replace(numbers=numbers), numbers == MASK, None)

@@ -22,6 +22,7 @@ from model.shapes import Bool, Float
 Look = Callable[[int, Crystals], None]  # (steps done, crystals as they stand)
 
 BIGGEST_CELL = 1e4  # Å; beyond it a cell has exploded and only costs time
+BIGGEST_ANSWER = 1e6  # answers are scores times the noise's spread, of the order of 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,32 +59,70 @@ def walk(
 ) -> tuple[Crystals, Bool[Tensor, " batch"]]:
     """Walk a batch along falling times, the last of which is 0; say which crystals stayed finite on the way.
 
-    A crystal that turns infinite is set aside (as a harmless cube) so that the rest of its batch is not lost.
+    A crystal that turns infinite, or of which the denoiser answers no numbers, is set aside (as a harmless cube, or
+    with an answer of nothing) so that the rest of its batch is not lost.
     """
     noisy, n = start, start.n_atoms
-    fine = torch.ones(len(start), dtype=torch.bool, device=start.device)
-    shown = _Given(plan, start)
+    shown, ask = _Given(plan, start), _Asking(plan, start)
     last: tuple[Prediction, Tensor] | None = None
     for done, (t, s) in enumerate(zip(times[:-1].tolist(), times[1:].tolist(), strict=True), start=1):
         at, to = (torch.full((len(noisy),), v, device=noisy.device) for v in (t, s))
         noisy = shown.put(noisy, at)
         for _ in range(plan.corrections):
-            answer = plan.denoiser(noisy, at, plan.conditions)
+            answer = ask(noisy, at)
             noisy = plan.diffusion.correct(noisy, answer, at, to, plan.streams, averaged=plan.published)
-            noisy = shown.put(noisy, at)
-        answer = plan.denoiser(noisy, at, plan.conditions)
+            noisy = shown.put(ask.set_aside(noisy), at)
+        answer = ask(noisy, at)
         lean = _extrapolated(plan, answer, last, at, to, n)
         last = (answer, at)
         later = _step(plan, noisy, lean, at, to)
         if plan.scheme.look_ahead and s > 0:
-            ahead = plan.denoiser(shown.put(later, to), to, plan.conditions)
+            ahead = ask(shown.put(ask.set_aside(later), to), to)
             later = _step(plan, noisy, _blend(answer, ahead, plan.scheme.look_ahead), at, to)
         noisy = shown.put(_reveal(plan, later, answer.logits, at, to), to)
-        noisy, fine = _set_aside(noisy, fine, plan)
-        noisy = shown.put(noisy, to)  # what is kept is kept even of a crystal that was set aside
+        noisy = shown.put(ask.set_aside(noisy), to)  # what is kept is kept even of a crystal that was set aside
         if look is not None:
             look(done, noisy)
-    return _finished(noisy), fine
+    return _finished(noisy), ask.fine
+
+
+class _Asking:
+    """Asks the denoiser, and remembers which crystals stayed finite."""
+
+    def __init__(self, plan: Walk, start: Crystals) -> None:
+        self.plan = plan
+        self.fine = torch.ones(len(start), dtype=torch.bool, device=start.device)
+
+    def __call__(self, noisy: Crystals, t: Tensor) -> Prediction:
+        """The denoiser's answer; nothing for crystals of which it answers no numbers, whose walk is no more."""
+        answer = self.plan.denoiser(noisy, t, self.plan.conditions)
+        good_atoms = (answer.frac.abs() < BIGGEST_ANSWER).all(-1) & ~answer.logits.isnan().any(-1)  # false for NaN
+        ok = (answer.cell.abs() < BIGGEST_ANSWER).all((-1, -2)) & _all_atoms(good_atoms, noisy)
+        if bool(ok.all()):
+            return answer
+        self.fine = self.fine & ok
+        atoms = ok[noisy.owner][:, None]
+        return Prediction(
+            frac=torch.where(atoms, answer.frac, 0.0), cell=torch.where(ok[:, None, None], answer.cell, 0.0),
+            logits=torch.where(atoms, answer.logits, 0.0),
+        )
+
+    def set_aside(self, noisy: Crystals) -> Crystals:
+        """Crystals that are no longer finite become cubes at rest, and are remembered."""
+        ok = _all_atoms(noisy.frac.isfinite().all(-1), noisy)
+        ok = ok & (noisy.cell.abs() < BIGGEST_CELL).all((-1, -2))  # also false for NaN
+        if bool(ok.all()):
+            return noisy
+        self.fine = self.fine & ok
+        cube = self.plan.diffusion.lattice.mean(noisy.n_atoms)
+        frac = torch.where(ok[noisy.owner][:, None], noisy.frac, torch.zeros_like(noisy.frac))
+        return noisy.replace(frac=frac, cell=torch.where(ok[:, None, None], noisy.cell, cube))
+
+
+def _all_atoms(good: Bool[Tensor, " atoms"], crystals: Crystals) -> Bool[Tensor, " batch"]:
+    """Of which crystals every atom is good."""
+    bad = torch.zeros(len(crystals), device=crystals.device).index_add(0, crystals.owner, (~good).float())
+    return bad == 0
 
 
 class _Given:
@@ -152,21 +191,6 @@ def _reveal(plan: Walk, noisy: Crystals, logits: Tensor, at: Tensor, to: Tensor)
     p = torch.softmax(logits[:, :MASK_CLASS], dim=-1)
     final = bool((to <= 0).all())
     return noisy.replace(numbers=plan.palette.assign(p, noisy, told, None if final else uniform[:, 1]))
-
-
-def _set_aside(noisy: Crystals, fine: Tensor, plan: Walk) -> tuple[Crystals, Tensor]:
-    """Crystals that are no longer finite become cubes at rest, and are remembered."""
-    broken_atoms = torch.zeros(len(noisy), device=noisy.device).index_add(
-        0, noisy.owner, (~noisy.frac.isfinite()).any(-1).float()
-    )
-    frac_ok = broken_atoms == 0
-    cell_ok = (noisy.cell.abs() < BIGGEST_CELL).all((-1, -2))  # also false for NaN
-    ok = frac_ok & cell_ok
-    if bool(ok.all()):
-        return noisy, fine
-    cube = plan.diffusion.lattice.mean(noisy.n_atoms)
-    frac = torch.where(ok[noisy.owner][:, None], noisy.frac, torch.zeros_like(noisy.frac))
-    return noisy.replace(frac=frac, cell=torch.where(ok[:, None, None], noisy.cell, cube)), fine & ok
 
 
 def _finished(noisy: Crystals) -> Crystals:
