@@ -27,7 +27,9 @@ def candidates():
 
 def test_all_files_hold_the_same_crystals_in_one_order(candidates, tmp_path):
     chosen = export.select(candidates, [], {"s0-0001": candidates.crystals[1]})
-    folder = export.write(chosen, tmp_path / "out", constraints=Constraints(count=4))
+    folder = export.write(chosen, tmp_path / "out", origin=export.Origin(constraints=Constraints(count=4), model="base", scorecard="stable 1 of 4"))
+    assert '"model": "base"' in (folder / "run.json").read_text(encoding="utf-8")
+    assert "stable 1 of 4" in (folder / "scorecard.txt").read_text(encoding="utf-8")
     rows = pd.read_csv(folder / "candidates.csv")
     assert rows["id"].tolist() == candidates.table["id"].tolist()
     record = read_crystals(folder / "crystals.extxyz")

@@ -45,6 +45,24 @@ class Selection:
     relaxed: Mapping[str, Crystals]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where crystals come from: what was asked of which model or method, and the rates of the run they are of."""
+
+    constraints: Constraints
+    method: str = ""
+    model: str = ""
+    model_hash: str = ""
+    steps: int = 0
+    reference: str = ""
+    scorecard: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the scorecard, which has a file of its own."""
+        told = {name: getattr(self, name) for name in ("method", "model", "model_hash", "steps", "reference")}
+        return {"constraints": self.constraints.to_json(), **told}
+
+
 def select(candidates: Candidates, chosen: Sequence[str], relaxed: Mapping[str, Crystals]) -> Selection:
     """The chosen candidates in the table's order; all of them where none is chosen."""
     if not len(candidates):
@@ -71,7 +89,7 @@ def write(
     selection: Selection,
     folder: str | os.PathLike,
     formats: Iterable[str] = FORMATS,
-    constraints: Constraints | None = None,
+    origin: Origin | None = None,
 ) -> Path:
     """Write the kit to a new folder, whole or not at all. Raises ExportError where something lies there already."""
     folder = Path(folder).expanduser()
@@ -80,7 +98,7 @@ def write(
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        _fill(selection, draft, tuple(formats), constraints)
+        _fill(selection, draft, tuple(formats), origin)
         draft.chmod(0o755)
         draft.rename(folder)
     except BaseException:
@@ -89,10 +107,10 @@ def write(
     return folder
 
 
-def archive(selection: Selection, formats: Iterable[str] = FORMATS, constraints: Constraints | None = None) -> bytes:
+def archive(selection: Selection, formats: Iterable[str] = FORMATS, origin: Origin | None = None) -> bytes:
     """The same kit as the bytes of a zip."""
     with tempfile.TemporaryDirectory() as place:
-        folder = write(selection, Path(place) / "crystals", formats, constraints)
+        folder = write(selection, Path(place) / "crystals", formats, origin)
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as zipped:
             for file in sorted(folder.rglob("*")):
@@ -101,14 +119,17 @@ def archive(selection: Selection, formats: Iterable[str] = FORMATS, constraints:
         return packed.getvalue()
 
 
-def _fill(selection: Selection, folder: Path, formats: tuple[str, ...], constraints: Constraints | None) -> None:
+def _fill(selection: Selection, folder: Path, formats: tuple[str, ...], origin: Origin | None) -> None:
     writers = {"cif": _cif, "csv": _csv, "extxyz": _extxyz, "poscar": _poscar, "ase": _ase, VASP: _vasp}
     if wrong := [name for name in formats if name not in writers]:
         raise ExportError(f"No export is called {', '.join(wrong)}; there are {', '.join(writers)}.")
     lines = [line for name in formats for line in writers[name](selection, folder)]
-    if constraints is not None:
-        (folder / "constraints.json").write_text(json.dumps(constraints.to_json(), indent=1) + "\n", encoding="utf-8")
-        lines.append("- `constraints.json`: what was asked for")
+    if origin is not None:
+        (folder / "run.json").write_text(json.dumps(origin.to_json(), indent=1) + "\n", encoding="utf-8")
+        lines.append("- `run.json`: what was asked for, of which model, and what it was judged against")
+        if origin.scorecard:
+            (folder / "scorecard.txt").write_text(origin.scorecard + "\n", encoding="utf-8")
+            lines.append("- `scorecard.txt`: rates of the whole run, with their definitions, n and 95 % intervals")
     (folder / "CITATION.txt").write_text(CITATION, encoding="utf-8")
     (folder / "README.md").write_text(_readme(selection, lines), encoding="utf-8")
 

@@ -16,7 +16,7 @@ from workbench.state import State
 
 if TYPE_CHECKING:
     from model.evaluation.evaluate import Judge
-    from model.evaluation.matching import Earlier, Probe
+    from model.evaluation.matching import Earlier, Families, Probe
     from model.evaluation.reference import Reference
     from model.relax.potential import Potential, Reading
 
@@ -64,13 +64,16 @@ class Judging:
     """Relaxes candidates many at once and tells of each as soon as it has come to rest; then what takes them all.
 
     That is uniqueness, the hull the set makes itself, who may share a disordered parent, and the properties asked for.
-    What was judged before is remembered from batch to batch.
+    What was judged before is remembered from batch to batch, and the reference stays the one it began with.
     """
 
     state: State
     constraints: Constraints | None = None  # what was asked, where a run asked it
     _probes: "dict[str, Probe]" = field(default_factory=dict, init=False)
     _memory: "Earlier | None" = field(default=None, init=False)
+    _families: "Families | None" = field(default=None, init=False)
+    _judge: "Judge | None" = field(default=None, init=False)
+    _notes: tuple[str, ...] = field(default=(), init=False)
 
     def __call__(self, new: Candidates, earlier: Verdict, watch: Watch) -> Verdict:
         """All candidates judged so far with all that was learned, their relaxed crystals, and the rates."""
@@ -88,7 +91,9 @@ class Judging:
             watch(Progress(stage=f"force reading {readings}; {doing}", done=len(at_rest), total=len(new)))
 
         watched = _Watched(potential(), tell)
-        judge = make_judge(watched, self.state.reference or reference())
+        if self._judge is None:
+            self._judge = make_judge(watched, self.state.reference or reference())
+        judge = self._judge = replace(self._judge, potential=watched)
         names = new.table["id"].astype(str).tolist()
         for one in relaxing(new.crystals, watched, atoms_at_once=ATOMS_AT_ONCE):
             at_rest.append(judge.verdict(new.crystals[one.row], one, names[one.row]))
@@ -99,23 +104,27 @@ class Judging:
         settled = settle(sorted(at_rest, key=lambda verdict: verdict.row), self._memory)
         self._probes |= {verdict.columns["id"]: verdict.probe for verdict in settled}
         found = _verdict(tabulate(settled, new), new, settled)
-        watch(Progress(stage="relaxing", done=len(at_rest), total=len(new), payload=found))
         doing = "relaxed; bulk moduli of all"
         columns, notes = self._properties(found, watched)
         judged = found.candidates.learn(**columns)
+        for verdict in settled:
+            watch(Progress(stage="disordered parents; relaxed", done=len(at_rest), total=len(new)))
+            self._families.add(verdict.probe)
         whole = self._learn_of_the_set(Candidates.join([before, judged]) if len(before) else judged, judge)
-        return Verdict(candidates=whole, relaxed=found.relaxed, scorecard=self._score(judge, whole, notes))
+        self._notes = tuple(notes)
+        return Verdict(candidates=whole, relaxed=found.relaxed, scorecard=self.account(whole))
 
     def _remember(self, before: Candidates, relaxed: Mapping[str, Crystals], judge: "Judge") -> None:
         """Candidates judged by another run, as those of a session that goes on, made ready for matching once."""
-        from model.evaluation.matching import Earlier, probe
+        from model.evaluation.matching import Earlier, Families, probe
 
-        if self._memory is None:
-            self._memory = Earlier(judge.matcher)
+        if self._memory is None or self._families is None:
+            self._memory, self._families = Earlier(judge.matcher), Families()
         for row, name in enumerate(before.table["id"]):
             if name not in self._probes:
                 self._probes[name] = probe(relaxed.get(name, before.crystals[row]), name)
                 self._memory.first_like(self._probes[name])
+                self._families.add(self._probes[name])
 
     def _properties(self, found: Verdict, watched: "Potential") -> tuple[dict[str, Any], list[str]]:
         """Columns of what readouts predict and of what was asked and must be measured, with a note on each."""
@@ -134,7 +143,7 @@ class Judging:
         for label, (readout, _) in shipped().items():
             columns[PREDICTED[label]] = _spread(predict(readout, relaxed).numpy(), rows, len(ids))
         if asked & MEASURED:
-            states = bulk_moduli(relaxed, watched)
+            states = bulk_moduli(relaxed, watched, atoms_at_once=ATOMS_AT_ONCE)
             columns["ml_bulk_modulus"] = _spread([state.modulus for state in states], rows, len(ids))
             columns["bulk_modulus_misfit"] = _spread([state.misfit for state in states], rows, len(ids))
             notes.append(NOTES[CURVE].format(name=watched.name))
@@ -146,26 +155,32 @@ class Judging:
 
         good = judged.table["status"].eq("judged").to_numpy()
         probes = [self._probes[name] for name in judged.table["id"][good]]
-        learned = set_columns(probes, judged.table["formation_energy"][good].to_numpy(dtype=float), judge.reference)
+        energies = judged.table["formation_energy"][good].to_numpy(dtype=float)
+        learned = set_columns(probes, energies, judge.reference, self._families.groups if self._families else [])
         columns = {name: _spread(values, np.flatnonzero(good), len(good)) for name, values in learned.items()}
         table = judged.table.assign(**columns)
         table = table if self.constraints is None else learn_obedience(table, self.constraints)
         return Candidates(crystals=judged.crystals, table=table)
 
-    def _score(self, judge: "Judge", judged: Candidates, notes: Sequence[str]) -> Any:
-        """Rates over everything judged so far."""
+    def account(self, candidates: Candidates) -> Any:
+        """Rates over all that is judged, with every other crystal accounted for by name; None before any is judged."""
         from model.evaluation.evaluate import matcher_name
         from model.evaluation.scorecard import score
 
-        table = judged.table
-        bad = table[table["status"] == "bad"]  # walks that ended in no crystal: made, but with nothing to judge
+        judge, table = self._judge, candidates.table
+        if judge is None or "unique" not in table:
+            return None
+        status = table["status"]
+        bad = table[status == "bad"]  # walks that ended in no crystal: made, but with nothing to judge
+        settled = ~(status.isna() | status.isin(["bad", "generated"]) | (status.eq("judged") & table["unique"].isna()))
+        missing = dict.fromkeys(table["id"][~settled], "not judged before the run ended")
+        missing |= dict(zip(bad["id"], bad["reason"], strict=True))
         card = score(
-            table[table["status"] != "bad"], made=len(table),
-            missing=dict(zip(bad["id"], bad["reason"], strict=True)), reference=judge.reference.name,
+            table[settled], made=len(table), missing=missing, reference=judge.reference.name,
             energy_model=judge.potential.name, matcher=matcher_name(judge), constraints=self.constraints,
             known=len(judge.reference.known),
         )  # fmt: skip
-        return replace(card, notes=(*card.notes, *notes))
+        return replace(card, notes=(*card.notes, *self._notes))
 
 
 def _verdict(table: Any, part: Candidates, verdicts: Sequence[Any]) -> Verdict:

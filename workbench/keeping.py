@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from workbench.runs import unsettled
 from workbench.sessions import store
 from workbench.sessions.session import Session, name_for, now
 from workbench.state import OWN, Asked, RunStatus, State
@@ -46,7 +47,8 @@ def lay_out(session: Session, state: State) -> None:
     if state.run.busy:
         raise RuntimeError("A run is under way; cancel it before another session is opened.")
     made, wanted = len(session.candidates), session.constraints.count
-    whole = made >= wanted and session.judged == made
+    settled = made - len(unsettled(session.candidates))
+    whole = made >= wanted and settled == made
     with state.lock:
         state.selection, state.chosen, state.narrowed = "", (), {}
         state.paths = dict(session.paths)
@@ -64,7 +66,7 @@ def lay_out(session: Session, state: State) -> None:
         state.chosen, state.narrowed = session.chosen, dict(session.narrowed)
         state.figures = dict(session.figures)  # after the candidates: what can be chosen depends on them
         state.selection = session.selection if state.position(session.selection) >= 0 else ""
-        state.run = RunStatus(phase="done" if whole else "cancelled", wanted=wanted, made=made, judged=session.judged)
+        state.run = RunStatus(phase="done" if whole else "cancelled", wanted=wanted, made=made, judged=settled)
 
 
 class _Same:

@@ -147,7 +147,8 @@ def _origin(session: Session) -> str:
 def _table(session: Session) -> str:
     """The rows, those nearest to the hull first."""
     data = session.candidates.table
-    columns = [column for column in table.columns(data) if column["name"] in data]
+    asked = list(session.constraints.targets)
+    columns = [column for column in table.columns(data, asked) if column["name"] in data]
     at = table.order(data, table.mask(data, {}, {}), "energy_above_hull", descending=False)
     page = table.page(data, at, [column["name"] for column in columns], 0, SHOWN)
     head = "".join(f"<th>{escape(COLUMNS[c['name']].title)}</th>" for c in columns)

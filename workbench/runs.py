@@ -230,8 +230,12 @@ class Run:
             phase = self._status.phase
             if phase != "failed":
                 phase = "cancelled" if self.stop.is_set() else "done"
-            self._status = replace(self._status, phase=phase, left=None, step=0, under_way=0, judging="")
+            judged = len(self._candidates) - len(unsettled(self._candidates))
+            self._status = replace(
+                self._status, phase=phase, judged=judged, left=None, step=0, under_way=0, judging=""
+            )
             self._preview, self._changed = None, True
+        self._account()
         self._publish()
         self.finished.set()
 
@@ -257,6 +261,14 @@ class Run:
                     if getattr(self.state, name) is value:
                         continue
                 self.state.set_trait(name, value)
+
+    def _account(self) -> None:
+        """Rates of all that was judged, with those named that the run left unjudged, where the judge can tell them."""
+        account = getattr(self.judge, "account", None)
+        try:
+            self._scorecard = (account(self._candidates) if account else None) or self._scorecard
+        except Exception as error:  # noqa: BLE001 - the crystals and their verdicts stay
+            self._fail(error, "The rates cannot be told")
 
     def _left(self) -> float | None:
         """Seconds until the last crystal is made, from the pace so far."""

@@ -213,7 +213,8 @@ def evaluate(
         verdicts = settle([v for v in found if v is not None], earlier or Earlier(judge.matcher))
     with judge.stages("the set as a whole"):
         energies = np.array([verdict.columns["formation_energy"] for verdict in verdicts], dtype=float)
-        of_all = set_columns([verdict.probe for verdict in verdicts], energies, judge.reference)
+        probes = [verdict.probe for verdict in verdicts]
+        of_all = set_columns(probes, energies, judge.reference, families(probes))
         table = tabulate(verdicts, candidates).assign(**of_all)
     table = table if constraints is None else learn_obedience(table, constraints)
     above = {other.name: _above(verdicts, other, judge.potential.name) for other in others}
@@ -230,10 +231,14 @@ def evaluate(
 
 
 def set_columns(
-    probes: Sequence[Probe], formation: Float[np.ndarray, " crystals"], reference: Reference
+    probes: Sequence[Probe], formation: Float[np.ndarray, " crystals"], reference: Reference,
+    groups: Sequence[Sequence[str]],
 ) -> dict[str, Any]:
-    """What only the whole set tells: energies above the hull it makes itself, and who may share a disordered parent."""
-    parents = {name: group[0] for group in families(probes) if len(group) > 1 for name in group}
+    """What only the whole set tells: energies above the hull it makes itself, and who may share a disordered parent.
+
+    `groups` are names of crystals that may, as `matching.families` finds them.
+    """
+    parents = {name: group[0] for group in groups if len(group) > 1 for name in group}
     return {
         "own_hull": reference.hull.own([one.composition for one in probes], formation),
         "disordered_parent": np.array([parents.get(one.id) for one in probes], dtype=object),

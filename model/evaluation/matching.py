@@ -285,31 +285,55 @@ def groups(crystals: Crystals, names: Sequence[str], matcher: Matcher | None = N
 
 
 def families(probes: Sequence[Probe]) -> list[list[str]]:
-    """Names of crystals in groups that may be ordered cells of one disordered parent, in the order of the first.
+    """Names of crystals in groups that may be ordered cells of one disordered parent, formula by formula.
 
     Only crystals of one formula whose fingerprints agree, like elements counted as one, are compared.
     """
-    kinds: dict[str, list[Probe]] = {}
+    found = Families()
     for one in probes:
-        kinds.setdefault(one.formula, []).append(one)
-    matcher = Matcher(disordered=True)
-    return [group for kin in kinds.values() for group in ([[kin[0].id]] if len(kin) == 1 else _kin(kin, matcher))]
+        found.add(one)
+    return found.groups
 
 
-def _kin(probes: Sequence[Probe], matcher: Matcher) -> list[list[str]]:
-    """The same for crystals of one formula."""
-    found: list[tuple[Probe, np.ndarray, list[str]]] = []
-    for one in probes:
-        level = _level(one)
-        home = next((
-            names for first, other, names in found
-            if len(level) == len(other) > 0 and distance(level, other[None])[0] <= APART and matcher.same(one, first)
-        ), None)  # fmt: skip
+@dataclass
+class Families:
+    """Crystals met so far that may be ordered cells of one disordered parent: the first of each kind stands for it."""
+
+    matcher: Matcher = field(default_factory=lambda: Matcher(disordered=True))
+    _kinds: "dict[str, list[_Kin]]" = field(default_factory=dict)
+
+    def add(self, one: Probe) -> None:
+        """Put a crystal to the first of its kind, or let it begin one."""
+        kinds = self._kinds.setdefault(one.formula, [])
+        member = _Kin(first=one, names=[one.id])
+        home = next((kin for kin in kinds if self._alike(member, kin)), None) if kinds else None
         if home is None:
-            found.append((one, level, [one.id]))
+            kinds.append(member)
         else:
-            home.append(one.id)
-    return [names for _, _, names in found]
+            home.names.append(one.id)
+
+    @property
+    def groups(self) -> list[list[str]]:
+        """Names in groups, formula by formula."""
+        return [kin.names for kinds in self._kinds.values() for kin in kinds]
+
+    def _alike(self, one: "_Kin", other: "_Kin") -> bool:
+        level, known = one.level, other.level
+        near = len(level) == len(known) > 0 and distance(level, known[None])[0] <= APART
+        return bool(near and self.matcher.same(one.first, other.first))
+
+
+@dataclass
+class _Kin:
+    """One kind: its first crystal and the names of all."""
+
+    first: Probe
+    names: list[str]
+
+    @cached_property
+    def level(self) -> UInt8[np.ndarray, " pairs_shell"]:
+        """The fingerprint of the first with like elements counted as one."""
+        return _level(self.first)
 
 
 def _level(one: Probe) -> UInt8[np.ndarray, " pairs_shell"]:

@@ -14,7 +14,7 @@ from model.cell import volume
 from model.crystals import Crystals
 from model.execution import INLINE, Watch, silent
 from model.relax.potential import GPA, Potential
-from model.relax.relaxer import relax
+from model.relax.relaxer import ATOMS_AT_ONCE, relax
 from model.shapes import Float
 
 STRAINS = (-0.03, -0.02, -0.01, 0.0, 0.01, 0.02, 0.03)  # of each length; volumes from -9 to +9 %
@@ -40,13 +40,15 @@ def bulk_moduli(
     *,
     strains: Sequence[float] = STRAINS,
     relax_atoms: bool = True,
+    atoms_at_once: int = ATOMS_AT_ONCE,
     executor: Executor = INLINE,
     watch: Watch = silent,
 ) -> list[EquationOfState]:
     """Bulk modulus of every crystal, which should be relaxed already.
 
     All lengths are strained alike and, with `relax_atoms`, the atoms relaxed in each cell. A crystal that does not rest
-    within the strains, or whose energies lie on no smooth curve, gets NaN and the reason.
+    within the strains, or whose energies lie on no smooth curve, gets NaN and the reason. `atoms_at_once` bounds the
+    potential's batches.
     """
     strained = Crystals.join([
         crystal.replace(frac=crystal.frac.double(), cell=crystal.cell.double() * (1 + strain))
@@ -54,7 +56,10 @@ def bulk_moduli(
         for strain in strains
     ])
     steps = 100 if relax_atoms else 0
-    found = relax(strained, potential, fmax=0.03, steps=steps, cell=False, executor=executor, watch=watch)
+    found = relax(
+        strained, potential, fmax=0.03, steps=steps, cell=False, atoms_at_once=atoms_at_once, executor=executor,
+        watch=watch,
+    )  # fmt: skip
     energies = found.energy.reshape(len(crystals), len(strains)).numpy()
     volumes = volume(strained.cell).reshape(len(crystals), len(strains)).numpy()
     return [birch_murnaghan(v, e) for v, e in zip(volumes, energies, strict=True)]

@@ -17,6 +17,7 @@ from model.shapes import Bool, Float, Int
 
 FMAX, STEPS = 0.05, 500
 _EXPLODED, _COLLAPSED = 10.0, 0.05  # volume against the start
+ATOMS_AT_ONCE = 512  # read by the potential together, unless less is asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +83,7 @@ def relaxing(
     *,
     fmax: float = FMAX,
     steps: int = STEPS,
-    atoms_at_once: int = 512,
+    atoms_at_once: int = ATOMS_AT_ONCE,
     cell: bool = True,
     executor: Executor = INLINE,
     watch: Watch = silent,

@@ -62,7 +62,10 @@ def export(
     try:
         kept = store.load(session).session
         chosen = kit.select(kept.candidates, kept.chosen, kept.relaxed)
-        folder = kit.write(chosen, out, constraints=kept.constraints)
+        folder = kit.write(chosen, out, origin=kit.Origin(
+            constraints=kept.constraints, method=kept.method, model=kept.model_name, model_hash=kept.model_hash,
+            steps=kept.steps, reference=kept.reference, scorecard=kept.scorecard,
+        ))  # fmt: skip
     except (ValueError, OSError) as error:
         raise talk.fail(str(error)) from error
     typer.echo(f"{len(chosen.candidates)} crystals are in {folder}.")

@@ -7,6 +7,7 @@ import ipywidgets as W
 import numpy as np
 import traitlets
 
+from model.evaluation.obedience import told_by
 from workbench import export
 from workbench.state import State
 from workbench.views import table as view
@@ -95,6 +96,7 @@ class CandidatesPanel(Panel):
             complaint, keep = str(error), np.ones(len(data), dtype=bool)
         self._at = view.order(data, keep, str(sheet.sort[0]), bool(sheet.sort[1]))
         columns = view.columns(data, list(self.state.constraints.targets))
+        self._drop_unseen({column["name"] for column in columns})
         with sheet.hold_sync():
             if sheet.columns != columns:
                 sheet.columns = columns
@@ -113,6 +115,14 @@ class CandidatesPanel(Panel):
             self._show_selection()
         if self.card.text:
             self.card.text = str(self.state.scorecard or "")
+
+    def _drop_unseen(self, shown: set[str]) -> None:
+        """A filter goes with its column, or moves to the one that now tells the same: none hides rows unseen."""
+        data, before = self.state.candidates.table, self.table.filters
+        told = {told_by(data, name): text for name, text in before.items()}
+        kept = {name: text for name, text in told.items() if name in shown}
+        if kept != before:
+            self.table.filters = kept
 
     def _send_page(self) -> None:
         first, count = (max(0, int(n)) for n in self.table.window)
@@ -167,6 +177,19 @@ class CandidatesPanel(Panel):
     def _wanted(self) -> export.Selection:
         return export.select(self.state.candidates, self.state.chosen, self.state.relaxed)
 
+    def _origin(self) -> export.Origin:
+        """What these candidates were asked, which the constraints panel may have left behind."""
+        state, asked = self.state, self.state.asked
+        return export.Origin(
+            constraints=asked.constraints if asked else state.constraints,
+            method=asked.method if asked else state.method,
+            model=asked.model_name if asked else state.model_name,
+            model_hash=asked.model_hash if asked else "",
+            steps=asked.steps if asked else state.steps,
+            reference=str(getattr(state.reference, "name", "")),
+            scorecard=str(state.scorecard or ""),
+        )
+
     @guarded
     def _toggle_card(self, _button: Any) -> None:
         card = self.state.scorecard
@@ -176,12 +199,12 @@ class CandidatesPanel(Panel):
 
     @guarded
     def _export(self, _button: Any) -> None:
-        wanted, asked = self._wanted(), self.state.constraints
+        wanted, origin = self._wanted(), self._origin()
         folder = export.free_name(Path(self.into.value.strip() or "export"))
         said = _crystals(len(wanted.candidates))
         formats = self._formats()
         self.work(
-            f"Writing {said} …", lambda: f"Wrote {said} to {export.write(wanted, folder, formats, constraints=asked)}."
+            f"Writing {said} …", lambda: f"Wrote {said} to {export.write(wanted, folder, formats, origin)}."
         )
 
     def _formats(self) -> tuple[str, ...]:
@@ -189,11 +212,11 @@ class CandidatesPanel(Panel):
 
     @guarded
     def _download(self, _button: Any) -> None:
-        wanted, asked = self._wanted(), self.state.constraints
+        wanted, origin = self._wanted(), self._origin()
         said, formats = _crystals(len(wanted.candidates)), self._formats()
 
         def pack() -> str:
-            self.files.download("crystals.zip", export.archive(wanted, formats, constraints=asked), "application/zip")
+            self.files.download("crystals.zip", export.archive(wanted, formats, origin), "application/zip")
             return f"Handed {said} to the browser as crystals.zip."
 
         self.work(f"Packing {said} …", pack)

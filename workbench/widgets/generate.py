@@ -195,6 +195,7 @@ class GeneratePanel(Panel):
         run, state = self.state.run, self.state
         ready = (state.model is not None or state.method != DIFFUSION) and not state.complaint
         self.start.disabled = run.busy or not ready
+        self.reference.disabled = run.busy  # a run is judged against one reference
         self.cancel.disabled = not run.busy or run.phase == "cancelling"
         self.resume.disabled = run.phase not in {"cancelled", "failed"} or run.judged >= run.wanted
         self.progress.run = {

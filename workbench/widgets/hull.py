@@ -1,5 +1,6 @@
 """The hull panel: hangs views.hull; a click selects."""
 
+import threading
 from typing import Any
 
 import ipywidgets as W
@@ -24,6 +25,7 @@ class HullPanel(Panel):
         self.add_class("mgb-flush")
         self.plot = Plot(inks=style.INKS, label="Phase diagram with candidates")
         self._shown: tuple[Any, ...] = (None,) * 4
+        self._reader: threading.Thread | None = None
         self.system = W.Dropdown(options=NONE, layout=W.Layout(width="130px"), tooltip="Chemical system of the diagram")
         self.code = Code(label="Python that draws this figure")
         tell = button("Code", "Show the Python that draws this figure", self._code)
@@ -61,6 +63,7 @@ class HullPanel(Panel):
             )
         elif self.state.reference is None:
             self._hang(style.says("No reference yet", "Known phases are being read."), "")
+            self._read()
         else:
             elements = self.system.value.split("-")
             phases = known_phases(self.state.reference, elements)
@@ -70,6 +73,22 @@ class HullPanel(Panel):
                 else f", {len(phases)} known phases"
             )
             self._hang(hull(self.state.candidates, phases, elements, self.state.selection), self.system.value + few)
+
+    def _read(self) -> None:
+        """Read the shipped reference, where no other was given: the panel may stand alone."""
+        if self._reader is None:
+            self._reader = threading.Thread(target=self._load, daemon=True, name="bench-reference")
+            self._reader.start()
+
+    def _load(self) -> None:
+        from model.evaluation.reference import Reference
+
+        try:
+            known = Reference.shipped()
+            with self.state.lock:
+                self.state.reference = self.state.reference or known
+        except Exception as error:  # noqa: BLE001 - said where the hull would be
+            self.fail(error)
 
     @guarded
     def _code(self, _button: Any) -> None:

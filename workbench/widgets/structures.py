@@ -64,7 +64,7 @@ class StructurePanel(Panel):
             self.size,
             *self.shown.values(),
             self.path,
-            button("PNG", "Save the picture as PNG", self._photograph),
+            button("PNG", "Save the picture as PNG: relaxed, where it is", self._photograph),
             button("CIF", "Save the crystal as CIF with its space group", self._cif),
         ]
         self.lay_out([self.scenes], tools, [self.playback, self.facts, self.files])
@@ -167,7 +167,8 @@ class StructurePanel(Panel):
     def _photograph(self, _button: Any) -> None:
         if not self.scenes.scenes:
             raise ValueError("Select a crystal first; then its picture can be saved.")
-        self.scenes.image_request = {"n": time.time(), "i": 0}
+        titles = [scene["title"] for scene in self.scenes.scenes]
+        self.scenes.image_request = {"n": time.time(), "i": titles.index(RELAXED) if RELAXED in titles else 0}
 
     @guarded
     def _save_image(self, change: dict) -> None:
