@@ -122,7 +122,7 @@ def test_nothing_is_overwritten(made, tmp_path):
     (["--start", LI2O, "--keep", "Fe"], "no Fe"),
     (["--start", LI2O, "--keep", "2-9"], "numbered 1 to 3"),
     (["--start", LI2O, "--keep", "bonds"], "What is kept is cell"),
-    (["--start", LI2O, "--keep", "Li", "--atoms", "5"], "has 3 atoms"),
+    (["--start", LI2O, "--keep", "Li", "--atoms", "2"], "has 3 atoms"),
     (["--start", TWO, "--keep", "cell"], "one crystal"),
     (["--scheme", "magic"], "no scheme"),
     (["--excluded", "Li"], "rule out"),
