@@ -11,7 +11,7 @@ from model.candidates import Candidates
 from model.constraints import Constraints
 from model.crystals import Crystals
 from model.execution import Progress, Watch
-from workbench.runs import Verdict
+from workbench.runs import Verdict, unsettled
 from workbench.state import State
 
 if TYPE_CHECKING:
@@ -170,13 +170,12 @@ class Judging:
         judge, table = self._judge, candidates.table
         if judge is None or "unique" not in table:
             return None
-        status = table["status"]
-        bad = table[status == "bad"]  # walks that ended in no crystal: made, but with nothing to judge
-        settled = ~(status.isna() | status.isin(["bad", "generated"]) | (status.eq("judged") & table["unique"].isna()))
-        missing = dict.fromkeys(table["id"][~settled], "not judged before the run ended")
+        bad = table[table["status"] == "bad"]  # walks that ended in no crystal: made, but with nothing to judge
+        waiting = unsettled(candidates).table["id"]
+        missing = dict.fromkeys(waiting, "not judged before the run ended")
         missing |= dict(zip(bad["id"], bad["reason"], strict=True))
         card = score(
-            table[settled], made=len(table), missing=missing, reference=judge.reference.name,
+            table[~table["id"].isin(missing)], made=len(table), missing=missing, reference=judge.reference.name,
             energy_model=judge.potential.name, matcher=matcher_name(judge), constraints=self.constraints,
             known=len(judge.reference.known),
         )  # fmt: skip
