@@ -247,7 +247,8 @@ def test_copied_python_of_worn_adapters_and_other_ways_can_be_read():
         compile(text, "cell", "exec")
     assert "worn([load('base'), load('base-space-group'), load('base-band-gap')])" in code.python(CASES[0], "base+base-space-group+base-band-gap", 50)
     assert "WAYS['random-search'].proposer({'source': 'known.csv'})" in text
-    compile(code.JUDGING, "cell", "exec")
+    for moduli in (False, True):
+        compile(code.judging(moduli=moduli), "cell", "exec")
 
 
 def test_the_copied_command_is_one_the_command_line_takes():

@@ -1,6 +1,7 @@
 """Panels as plain objects, without a browser: each reads State and writes State, and says what went wrong."""
 
 import importlib
+import threading
 import time
 from types import SimpleNamespace
 
@@ -525,10 +526,22 @@ def test_the_hull_follows_the_asked_system(state):
     assert "3 known phases" in panel._title.value
 
 
-def test_a_missing_reference_is_said_not_raised(model):
-    panel = HullPanel(State(model=model, constraints=Constraints(chemical_system="Sr-O")))
+def test_the_hull_panel_alone_reads_the_shipped_reference_and_says_so_until_then(model, monkeypatch):
+    from model.evaluation.reference import Reference
+
+    gate, known = threading.Event(), Reference.shipped()
+
+    def slowly():
+        assert gate.wait(20)
+        return known
+
+    monkeypatch.setattr(Reference, "shipped", slowly)
+    state = State(model=model, constraints=Constraints(chemical_system="Sr-O"))
+    panel = HullPanel(state)
     assert "No reference yet" in panel.plot.figure
     assert panel.notice.kind != "error"
+    gate.set()
+    until(lambda: state.reference is known and "No reference yet" not in panel.plot.figure)
 
 
 def test_distributions_offer_what_is_asked_and_known(state):

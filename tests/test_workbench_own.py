@@ -120,6 +120,8 @@ def test_uploaded_files_are_judged(structures):
     panel._uploaded([{"name": "mine.csv", "content": memoryview(table)}])
     assert state.worker.wait(20)
     assert len(state.candidates) == 3
+    panel._code(None)
+    assert panel.code.text.endswith("workbench evaluate mine.csv"), "the folder they were read in is gone"
     panel._uploaded([*files, {"name": "mine.csv", "content": memoryview(table)}])
     assert "uploaded alone" in panel.notice.sentence
     assert len(state.candidates) == 3

@@ -43,12 +43,18 @@ def python(
     return "\n".join(lines)
 
 
-JUDGING = """\
-from model import evaluate
-from model.record import candidates_of
-
-judged = evaluate(candidates_of(crystals, constraints))
-print(judged.scorecard)"""  # what `python` made
+def judging(*, moduli: bool = False) -> str:
+    """A cell that judges what `python` made, and measures bulk moduli where the bench did."""
+    return "\n".join([
+        "from model import evaluate",
+        *(["from model.evaluation.moduli import measure"] if moduli else []),
+        "from model.record import candidates_of",
+        *(["from model.relax.chgnet import CHGNetPotential"] if moduli else []),
+        "",
+        "judged = evaluate(candidates_of(crystals, constraints), constraints=constraints)",
+        *(["judged = measure(judged, CHGNetPotential())"] if moduli else []),
+        "print(judged.scorecard)",
+    ])
 
 
 def picture(folder: str, view: str, call: str) -> str:

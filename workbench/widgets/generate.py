@@ -11,6 +11,7 @@ import ipywidgets as W
 
 from model.constraints import Constraints
 from workbench import own
+from workbench.judging import MEASURED
 from workbench.runs import Run
 from workbench.state import DIFFUSION, OWN, Asked, RunStatus, State, no_candidates
 from workbench.views import code, structure
@@ -116,10 +117,13 @@ class GeneratePanel(Panel):
                 (Path(place) / Path(file["name"]).name).write_bytes(bytes(file["content"]))
             tables = [file["name"] for file in files if file["name"].lower().endswith(own.TABLES)]
             alone = Path(place) / Path(files[0]["name"]).name
-            self.bring(alone if len(files) == 1 else place if not tables else _refuse_many(tables))
+            source = alone if len(files) == 1 else place if not tables else _refuse_many(tables)
+            self.bring(source, called=Path(files[0]["name"]).name if len(files) == 1 else "PATH")
 
-    def bring(self, source: Any) -> None:
+    def bring(self, source: Any, *, called: str = "") -> None:
         """Judge crystals of one's own: a path, a table or structures, as `workbench.own.bring` takes them.
+
+        `called` is what their files are called where they come from, if that is not the path they are read at.
 
         Raises SourceError where none can be read, RuntimeError while a run is under way.
         """
@@ -129,7 +133,7 @@ class GeneratePanel(Panel):
         with self.state.lock:
             self.state.candidates = brought.candidates
         self._run(
-            Asked(constraints=brought.constraints, steps=0, method=OWN, told={"source": str(brought.source)})
+            Asked(constraints=brought.constraints, steps=0, method=OWN, told={"source": called or str(brought.source)})
         )
         self.say(brought.says(), "warning" if brought.skipped else "info")
 
@@ -249,9 +253,10 @@ def code_of(asked: Asked, model: Any) -> str:
         return f"# in a terminal\nworkbench evaluate {shlex.quote(source)}"
     how = {"at_once": at_once(model), "way": asked.method, "told": asked.told}
     said = (asked.constraints, asked.model_name or "base", asked.steps)
+    moduli = bool(MEASURED & set(asked.constraints.targets))
     return (
-        f"{code.python(*said, **how)}\n\n{code.JUDGING}\n\n# in a terminal\n{code.command(*said, **how)}\n"
-        "workbench evaluate crystals"
+        f"{code.python(*said, **how)}\n\n{code.judging(moduli=moduli)}\n\n# in a terminal\n"
+        f"{code.command(*said, **how)}\nworkbench evaluate crystals{' --bulk-modulus curve' if moduli else ''}"
     )
 
 
