@@ -68,6 +68,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType({
     "ml_mag_density": Column("Magnetic density (energy model)", "Å⁻³", "moments over volume, after relaxation"),
     "dft_band_gap": Column("Band gap", "eV"),
     "dft_bulk_modulus": Column("Bulk modulus (DFT)", "GPa"),
+    "dft_shear_modulus": Column("Shear modulus (DFT)", "GPa"),
     "ml_bulk_modulus": Column("Bulk modulus", "GPa"),
     "bulk_modulus_misfit": Column("Misfit of the curve", about="energies off the equation of state, of their range"),
     "ml_shear_modulus": Column("Shear modulus", "GPa"),

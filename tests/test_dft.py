@@ -7,13 +7,14 @@ import json
 import subprocess
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from pymatgen.io.vasp import Incar, Kpoints, Poscar
 from typer.testing import CliRunner
 
 from model.crystals import Crystals
-from model.dft import inputs, results
+from model.dft import elastic, inputs, results
 from model.dft.judge import judge, with_elements
 from model.evaluation.reference import Reference
 from model.io import from_structures, read_crystals, to_structures, write_extxyz
@@ -302,13 +303,26 @@ def test_the_elastic_tensor_goes_there_and_back(tmp_path):
         xx, yy, zz, yz, xz, xy = wanted @ np.concatenate([np.diag(green), shear])
         pull = one @ np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]) @ one.T / np.linalg.det(one)
         (place / "vasprun.xml").write_text(vasprun(strained, -10.0, stress=-10 * pull))
-    found = results.read_elastic(folder)["salt"]
+    found = elastic.read(folder)["salt"]
     assert found.tensor == pytest.approx(wanted, abs=0.5)
     assert found.bulk == pytest.approx(500 / 3, rel=1e-3)
     said = runner.invoke(app, ["dft", "read", str(folder)])
     assert "166.7" in said.output
+    out = tmp_path / "elastic-evaluated"
+    row = pd.read_csv(out / "candidates.csv").iloc[0]
+    assert (row["id"], row["formula"]) == ("salt", "MgO")
+    assert row["dft_bulk_modulus"] == pytest.approx(found.bulk)
+    assert row["dft_shear_modulus"] == pytest.approx(found.shear)
+    kept = json.loads((out / "elastic_tensors.json").read_text())
+    assert np.array(kept["tensors"]["salt"]) == pytest.approx(found.tensor, abs=1e-3)
+    assert list(read_crystals(out).ids) == ["salt"]
+    said = runner.invoke(app, ["dft", "read", str(folder)])
+    assert said.exit_code == 2
+    assert "exists already" in said.output
+    said = runner.invoke(app, ["dft", "read", str(folder), "--reference", str(tmp_path)])
+    assert "leave --reference and --elements out" in said.output
     (folder / "salt" / "strain-07" / "vasprun.xml").unlink()
-    assert "strain-07 has no vasprun.xml" in results.read_elastic(folder)["salt"].reason
+    assert "strain-07 has no vasprun.xml" in elastic.read(folder)["salt"].reason
 
 
 def test_from_the_command_line(tmp_path):

@@ -10,9 +10,12 @@ import pandas as pd
 import pytest
 
 from model.evaluation.evaluate import evaluate
-from model.evaluation.journal import Journal
+from model.evaluation.means import Means
+from model.evaluation.moduli import CURVE, TENSOR, measure
+from model.evaluation.prototypes import tell
 from model.io import to_structures, write_cif
 from model.relax.chgnet import CHGNetPotential
+from model.relax.journal import RelaxedJournal
 
 NAMES = ("rocksalt-NaCl", "rutile-TiO2", "bcc-Fe", "diamond-Si", "perovskite-SrTiO3")
 
@@ -42,33 +45,72 @@ def test_an_interrupted_evaluation_goes_on_and_comes_out_the_same(crystals, chgn
     whole = Counting(chgnet)
     wanted = evaluate(crystals, potential=whole).candidates.table
     with pytest.raises(KeyboardInterrupt):
-        evaluate(crystals, potential=Counting(chgnet, patience=whole.asked // 2), journal=Journal(path, crystals))
-    kept = Journal(path, crystals).read()
+        evaluate(crystals, potential=Counting(chgnet, patience=whole.asked // 2), memory=RelaxedJournal(path, crystals))
+    kept = RelaxedJournal(path, crystals).read()
     assert 0 < len(kept) < len(crystals)
     rest = Counting(chgnet)
-    found = evaluate(crystals, potential=rest, journal=Journal(path, crystals)).candidates.table
+    found = evaluate(crystals, potential=rest, memory=RelaxedJournal(path, crystals)).candidates.table
     assert rest.asked < whole.asked
     assert found["energy_above_hull"].to_numpy() == pytest.approx(wanted["energy_above_hull"].to_numpy(), abs=1e-5)
     for column in ("id", "unique", "novelty", "relaxation_steps", "relaxed_space_group", "status"):
         assert found[column].tolist() == wanted[column].tolist()
     third = Counting(chgnet)
-    evaluate(crystals, potential=third, journal=Journal(path, crystals))
+    evaluate(crystals, potential=third, memory=RelaxedJournal(path, crystals))
     assert third.asked == 0
 
 
 def test_a_line_cut_short_is_passed_over_and_another_task_finds_nothing(crystals, chgnet, tmp_path):
     path = tmp_path / "journal"
-    evaluate(crystals[:2], potential=chgnet, journal=Journal(path, crystals[:2]), relax=False)
+    evaluate(crystals[:2], potential=chgnet, memory=RelaxedJournal(path, crystals[:2]), relax=False)
     whole = path.read_text()
     path.write_text(whole[:-40])
-    journal = Journal(path, crystals[:2])
+    journal = RelaxedJournal(path, crystals[:2])
     assert list(journal.read()) == [0]
     assert list(journal.begin()) == [0]
     assert path.read_text() == whole[: len(path.read_text())]
-    assert Journal(path, crystals[:1]).read() == {}
-    assert Journal(path, crystals[:2], fmax=0.01).read() == {}
+    assert RelaxedJournal(path, crystals[:1]).read() == {}
+    assert RelaxedJournal(path, crystals[:2], fmax=0.01).read() == {}
     path.write_text("")
     assert journal.read() == {}
+
+
+@pytest.mark.parametrize("way", [CURVE, TENSOR])
+def test_interrupted_bulk_moduli_go_on_and_come_out_the_same(crystals, chgnet, tmp_path, way):
+    judged = evaluate(crystals[:2], potential=chgnet)
+    column = "ml_bulk_modulus"
+    whole = Counting(chgnet)
+    wanted = measure(judged, whole, way).candidates.table[column]
+    means = Means(out=tmp_path / "out")
+    with pytest.raises(KeyboardInterrupt):
+        measure(judged, Counting(chgnet, patience=3 * whole.asked // 4), way, means)
+    rest = Counting(chgnet)
+    found = measure(judged, rest, way, means).candidates.table[column]
+    assert 0 < rest.asked < 0.75 * whole.asked
+    assert found.to_numpy() == pytest.approx(wanted.to_numpy(), rel=1e-3)
+    assert [path.name for path in tmp_path.iterdir()] == [f".out.bulk-moduli-{way}.journal"]
+    Means(out=tmp_path / "other").end()
+    assert len(list(tmp_path.iterdir())) == 1
+    means.end()
+    assert not list(tmp_path.iterdir())
+
+
+def test_interrupted_stories_go_on_and_come_out_the_same(crystals, chgnet, tmp_path):
+    candidates = evaluate(crystals, potential=chgnet, relax=False).candidates
+    wanted = tell(candidates).table
+    seen = []
+
+    def impatient(progress):
+        seen.append(progress.done)
+        if progress.done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tell(candidates, means=Means(out=tmp_path / "out", watch=impatient))
+    assert seen == [1, 2, 3]
+    again = []
+    told = tell(candidates, means=Means(out=tmp_path / "out", watch=lambda progress: again.append(progress.done)))
+    assert len(again) == len(crystals) - 2  # the watch hears of a crystal before it is kept
+    pd.testing.assert_frame_equal(told.table, wanted)
 
 
 @pytest.mark.slow
@@ -82,7 +124,7 @@ def test_the_command_killed_and_started_again(crystals, tmp_path):
     command = [sys.executable, "-c", "from workbench.commands.evaluate import evaluate; import typer; typer.run(evaluate)"]
     command += [str(folder), "--out", str(out)]
     first = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ)
-    journal = tmp_path / ".out.journal"
+    journal = tmp_path / ".out.judged.journal"
     give_up = time.monotonic() + 300
     while time.monotonic() < give_up and not (journal.exists() and journal.read_text().count("\n") > 4):
         time.sleep(0.05)

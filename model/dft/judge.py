@@ -12,7 +12,6 @@ from model.crystals import Crystals
 from model.dft.inputs import HandOverError
 from model.dft.results import NAME, Results
 from model.evaluation.evaluate import Evaluation, evaluate
-from model.evaluation.journal import Journal
 from model.evaluation.reference import Reference
 from model.execution import Watch, silent
 from model.relax.potential import Reading, silence
@@ -29,7 +28,7 @@ class Away:
         return silence(crystals, "it was to be calculated by DFT elsewhere")
 
 
-class CameToRest(Journal):
+class CameToRest:
     """What came to rest elsewhere, in the place of what an interrupted evaluation remembers."""
 
     def __init__(self, relaxed: Mapping[int, Relaxed]) -> None:
@@ -39,11 +38,8 @@ class CameToRest(Journal):
         """All of it."""
         return self.relaxed
 
-    def add(self, one: Relaxed) -> None:
+    def add(self, row: int, one: Relaxed) -> None:
         """Nothing comes to rest here."""
-
-    def end(self) -> None:
-        """There is nothing to clear away."""
 
 
 def judge(
@@ -63,7 +59,7 @@ def judge(
     at_rest = {row: replace(results.found[name].relaxed, row=row) for row, name in enumerate(names)}
     judged = evaluate(
         results.crystals[rows], potential=Away(), reference=with_elements(reference, elements), ids=names,
-        missing=results.missing, journal=CameToRest(at_rest), watch=watch,
+        missing=results.missing, memory=CameToRest(at_rest), watch=watch,
     )  # fmt: skip
     return replace(judged, candidates=judged.candidates.learn(**_measured(results, names)))
 

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from model.crystals import Crystals
-from model.dft.inputs import ELASTIC, RELAX, STAGES, STRAINS, HandOverError, handed_over, manifest
-from model.properties.elastic import Elasticity, deformations, moduli
+from model.dft.inputs import RELAX, STAGES, HandOverError, handed_over, manifest
 from model.relax.relaxer import Relaxed
 from model.shapes import Float
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from pymatgen.io.vasp.outputs import Vasprun
 
 NAME = "PBE+U, Materials Project settings and 2020 corrections"
-_KILOBAR = -0.1  # VASP's stress in kB, positive where the cell wants to grow, in GPa with the other sign
 _SAME = {"PBE": "GGA", "PBE+U": "GGA+U"}  # PBE named in INCAR is the PBE that the potentials bring
 _NAN = float("nan")
 
@@ -72,42 +70,13 @@ def read(folder: Path) -> Results:
     return Results(crystals=crystals, names=tuple(names), found=found, missing=missing)
 
 
-def read_elastic(folder: Path) -> dict[str, Elasticity]:
-    """Elastic moduli by name from a hand-over of strained cells; NaN and a reason where stresses are missing."""
-    from model.properties.elastic import nothing
-
-    told = manifest(folder)
-    if told["calculation"] != ELASTIC:
-        raise HandOverError(f"{folder} holds {told['calculation']} calculations, and elastic ones were wanted.")
-    each = deformations(told.get("strains") or STRAINS)
-    found = {}
-    for one in told["crystals"]:
-        try:
-            stresses = [_stress(folder / one["folder"] / f"strain-{at:02d}") for at in range(1, len(each) + 1)]
-        except ResultError as error:
-            found[one["id"]] = nothing(str(error), ions=True)
-            continue
-        at_rest = np.mean(stresses, axis=0)  # strains come in pairs of both signs, whose linear parts cancel
-        found[one["id"]] = moduli(each, np.array(stresses), at_rest, ions=True)
-    return found
-
-
-def _stress(place: Path) -> Float[np.ndarray, "3 3"]:
-    run = _vasprun(place)
-    if run is None:
-        raise ResultError(f"{place.name} has no vasprun.xml yet.")
-    if not run.converged:
-        raise ResultError(f"{place.name} did not converge.")
-    return np.array(run.ionic_steps[-1]["stress"], dtype=float) * _KILOBAR
-
-
 def _calculated(folder: Path, row: int, before: Crystals) -> Calculated:
     """The furthest stage that has ended; a stage that is damaged is passed over for the one before it."""
     damaged = ""
     for stage in reversed(STAGES):
         place = folder / stage
         try:
-            run = _vasprun(place)
+            run = vasprun(place)
             if run is not None:
                 return _from_vasprun(run, place, row, before)
             if _file(place, "OUTCAR") is not None:
@@ -117,7 +86,7 @@ def _calculated(folder: Path, row: int, before: Crystals) -> Calculated:
     raise ResultError(damaged or "It has not been calculated yet: no vasprun.xml and no OUTCAR.")
 
 
-def _vasprun(place: Path) -> "Vasprun | None":
+def vasprun(place: Path) -> "Vasprun | None":
     """The calculation's record, None where there is none. Raises ResultError where it is damaged or cut short."""
     from pymatgen.io.vasp.outputs import Vasprun
 

@@ -1,7 +1,7 @@
 """From crystals to verdicts: relaxed, above the hull, unique, novel, and why not. Edge: pandas, pymatgen."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,7 +14,6 @@ from model.constraints import Constraints
 from model.crystals import Crystals
 from model.evaluation.environments import KnownEnvironments
 from model.evaluation.hull import STABLE
-from model.evaluation.journal import Journal
 from model.evaluation.matching import Earlier, Matcher, Nearest, Probe, families, nearest, probe
 from model.evaluation.metrics import displacement, geometry_valid, paired_displacement
 from model.evaluation.obedience import learn_obedience
@@ -27,7 +26,7 @@ from model.properties.composition import balanced
 from model.properties.magnetism import magnetic_density
 from model.properties.supply_risk import hhi
 from model.relax.potential import Potential
-from model.relax.relaxer import Relaxation, Relaxed, gather, read, relaxing, renumbered
+from model.relax.relaxer import Memory, Relaxation, Relaxed, gather, read, relaxing, remembering
 from model.shapes import Float
 
 _NAMES = [
@@ -187,7 +186,7 @@ def evaluate(
     matcher: Matcher | None = None,
     constraints: Constraints | None = None,
     others: Sequence[Reference] = (),
-    journal: Journal | None = None,
+    memory: Memory | None = None,
     stages: Stages | None = None,
     executor: Executor = INLINE,
     watch: Watch = silent,
@@ -197,7 +196,7 @@ def evaluate(
     `potential` is CHGNet and `reference` the shipped one unless given. `made` and `missing` account for crystals that
     were generated but are not here. `earlier` are crystals of the same set judged before, for uniqueness. `constraints`
     are what was asked, where that is known; `others` are further references whose hulls are told of too. With a
-    `journal`, what came to rest in an interrupted evaluation is not relaxed again. `stages` is told where the time
+    `memory`, what came to rest in an interrupted evaluation is not relaxed again. `stages` is told where the time
     goes. `watch` hears of every crystal as soon as it is judged, as a `Verdict`.
     """
     crystals, names = _names(candidates, ids)
@@ -205,7 +204,7 @@ def evaluate(
     start = time.perf_counter() - judge.stages.total
     found: list[Verdict | None] = [None] * len(crystals)
     for verdict in judging(
-        judge, crystals, names, relax=relax, fmax=fmax, steps=steps, journal=journal, executor=executor, watch=watch
+        judge, crystals, names, relax=relax, fmax=fmax, steps=steps, memory=memory, executor=executor, watch=watch
     ):
         found[verdict.row] = verdict
     judge.stages.add("relaxation" if relax else "energies", time.perf_counter() - start - judge.stages.total)
@@ -278,18 +277,19 @@ def judging(
     relax: bool = True,
     fmax: float = 0.05,
     steps: int = 500,
-    journal: Journal | None = None,
+    memory: Memory | None = None,
     executor: Executor = INLINE,
     watch: Watch = silent,
 ) -> Iterator[Verdict]:
     """Verdicts as crystals come to rest, in whatever order they do, still without uniqueness."""
 
-    def rest(some: Crystals) -> Iterator[Relaxed]:
-        if relax:
-            return relaxing(some, judge.potential, fmax=fmax, steps=steps, executor=executor)
+    def standing(some: Crystals) -> Iterator[Relaxed]:
         return _standing(some, judge.potential)
 
-    stream = rest(crystals) if journal is None else _remembered(crystals, rest, journal)
+    if relax:
+        stream = relaxing(crystals, judge.potential, fmax=fmax, steps=steps, executor=executor, memory=memory)
+    else:
+        stream = standing(crystals) if memory is None else remembering(crystals, standing, memory)
     for done, one in enumerate(stream, start=1):
         verdict = judge.verdict(crystals[one.row], one, names[one.row], was_relaxed=relax)
         watch(Progress(stage="judge", done=done, total=len(crystals), payload=verdict))
@@ -327,19 +327,6 @@ def tabulate(verdicts: Sequence[Verdict], candidates: Candidates | Crystals) -> 
         table = table[["id"]].join(before.drop(columns=[c for c in before.columns if c in table.columns])).join(
             table.drop(columns="id"))  # fmt: skip
     return table
-
-
-def _remembered(
-    crystals: Crystals, rest: Callable[[Crystals], Iterator[Relaxed]], journal: Journal
-) -> Iterator[Relaxed]:
-    """Crystals that came to rest before, then the others, each kept as it comes."""
-    before = journal.begin()
-    yield from before.values()
-    rows = [row for row in range(len(crystals)) if row not in before]
-    for one in rest(crystals[rows]) if rows else ():
-        one = renumbered(one, rows[one.row])  # noqa: PLW2901 - the same crystal under its row in the whole set
-        journal.add(one)
-        yield one
 
 
 def _standing(crystals: Crystals, potential: Potential) -> Iterator[Relaxed]:

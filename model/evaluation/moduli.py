@@ -1,10 +1,9 @@
 """Bulk moduli of judged crystals, where they came to rest; how they were found is said on the scorecard."""
 
-from concurrent.futures import Executor
 from dataclasses import replace
 
 from model.evaluation.evaluate import Evaluation
-from model.execution import INLINE, Watch, silent
+from model.evaluation.means import Means
 from model.properties.bulk_modulus import bulk_moduli
 from model.properties.elastic import elasticity
 from model.relax.potential import Potential
@@ -18,9 +17,8 @@ NOTES = {
 
 
 def measure(
-    evaluation: Evaluation, potential: Potential, way: str = CURVE, *, executor: Executor = INLINE,
-    watch: Watch = silent,
-) -> Evaluation:  # fmt: skip
+    evaluation: Evaluation, potential: Potential, way: str = CURVE, means: Means | None = None
+) -> Evaluation:
     """The evaluation with bulk moduli in GPa: by the equation of state, or by the elastic tensor.
 
     Empty where the energy model failed, the crystal does not rest within the strains, or is unstable against one.
@@ -28,15 +26,19 @@ def measure(
     """
     if way not in WAYS:
         raise ValueError(f"Bulk moduli are found by {' or '.join(WAYS)}; found {way!r}.")
-    crystals = evaluation.relaxation.crystals
+    crystals, means = evaluation.relaxation.crystals, means or Means()
+    work = {
+        "executor": means.executor, "watch": means.watch,
+        "memory": means.at_rest(f"bulk-moduli-{way}", crystals, potential=potential.name),
+    }  # fmt: skip
     if way == CURVE:
-        states = bulk_moduli(crystals, potential, executor=executor, watch=watch)
+        states = bulk_moduli(crystals, potential, **work)
         columns = {
             "ml_bulk_modulus": [state.modulus for state in states],
             "bulk_modulus_misfit": [state.misfit for state in states],
         }
     else:
-        found = elasticity(crystals, potential, executor=executor, watch=watch)
+        found = elasticity(crystals, potential, **work)
         columns = {
             "ml_bulk_modulus": [one.bulk for one in found],
             "ml_shear_modulus": [one.shear for one in found],

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,8 @@ import torch
 
 from model.candidates import Candidates
 from model.crystals import Crystals
-from model.execution import INLINE, Watch, silent, spread
+from model.evaluation.means import Means
+from model.execution import spread
 from model.properties.oxidation import oxidation
 from model.sampling.generate import diagnose
 
@@ -69,19 +69,32 @@ def story(crystal: Crystals) -> Story:
     )
 
 
-def tell(
-    candidates: Candidates, relaxed: Crystals | None = None, *, executor: Executor = INLINE, watch: Watch = silent
-) -> Candidates:
+def tell(candidates: Candidates, relaxed: Crystals | None = None, means: Means | None = None) -> Candidates:
     """The candidates with their stories: of the relaxed crystals where these are given, in the same order."""
     import pandas as pd
 
     crystals = candidates.crystals if relaxed is None else relaxed
     if len(crystals) != len(candidates):
         raise ValueError(f"{len(candidates)} candidates need as many relaxed crystals; found {len(crystals)}.")
-    told = [one.columns for one in spread(story, list(crystals), stage="story", executor=executor, watch=watch)]
-    table = pd.DataFrame(told, columns=COLUMNS_TOLD)
+    told = _told(crystals, means or Means())
+    table = pd.DataFrame([told[row] for row in range(len(crystals))], columns=COLUMNS_TOLD)
     table["charge_balanced"] = table["charge_balanced"].astype("boolean")
     return candidates.learn(**{name: table[name].array for name in table})
+
+
+def _told(crystals: Crystals, means: Means) -> dict[int, dict[str, Any]]:
+    """Stories as columns by row; those that an interrupted evaluation told before are not told again."""
+    journal = means.findings("stories", crystals)
+    told = {} if journal is None else journal.begin()
+    rows = [row for row in range(len(crystals)) if row not in told]
+    stories = spread(
+        story, [crystals[row] for row in rows], stage="story", executor=means.executor, watch=means.watch
+    )  # fmt: skip
+    for row, one in zip(rows, stories, strict=True):
+        told[row] = one.columns
+        if journal is not None:
+            journal.add(row, one.columns)
+    return told
 
 
 def prototype(structure: "Structure", symprec: float = 0.1) -> str:

@@ -3,14 +3,13 @@
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.evaluation.account import Account, account
 from model.evaluation.evaluate import Evaluation, evaluate
-from model.evaluation.journal import Journal
 from model.evaluation.matching import Matcher
+from model.evaluation.means import Means
 from model.evaluation.reference import Reference
 from model.evaluation.scorecard import Scorecard
 from model.evaluation.stages import Stages
@@ -41,31 +40,31 @@ def judge_folder(
     workers: int = 1,
     dask: str | None = None,
     stages: Stages | None = None,
-    measures: Sequence[Callable[[Evaluation, Executor, Watch], Evaluation]] = (),
+    measures: Sequence[Callable[[Evaluation, Means], Evaluation]] = (),
     watch: Watch = silent,
 ) -> Scorecard:
     """Judge what was read and keep the verdicts in `out`, which must not exist yet.
 
     `accounted` says which crystals of the reading are judged, and who is missing; without it, whatever could be read is
-    judged, and the rest missing. What is interrupted and started again goes on where it was: crystals that came to rest
-    are kept beside `out` until it is written. `measures` learn more of all that was judged.
+    judged, and the rest missing. `measures` learn more of all that was judged. What is interrupted and started again
+    goes on where it was: crystals that came to rest and what measures found are kept beside `out` until it is written.
     """
     accounted = accounted or account(reading)
     crystals = accounted.candidates.crystals
     out.parent.mkdir(parents=True, exist_ok=True)
-    journal = Journal(
-        out.with_name(f".{out.name}.journal"), crystals, potential=potential.name, relax=relax, fmax=fmax, steps=steps
-    )
+    stages = Stages() if stages is None else stages
     with executor_of(workers, dask) as executor:
+        means = Means(executor=executor, watch=watch, stages=stages, out=out)
+        memory = means.at_rest("judged", crystals, potential=potential.name, relax=relax, fmax=fmax, steps=steps)
         evaluation = evaluate(
             accounted.candidates, potential=potential, reference=reference, relax=relax, fmax=fmax, steps=steps,
             made=accounted.made, missing=accounted.missing, constraints=accounted.constraints, matcher=matcher,
-            others=others, journal=journal, stages=stages, executor=executor, watch=watch,
+            others=others, memory=memory, stages=stages, executor=executor, watch=watch,
         )  # fmt: skip
         for measure in measures:
-            evaluation = measure(evaluation, executor, watch)
+            evaluation = measure(evaluation, means)
     write(evaluation, out, skipped=reading.skipped)
-    journal.end()
+    means.end()
     return evaluation.scorecard
 
 

@@ -14,7 +14,7 @@ from model.cell import volume
 from model.crystals import Crystals
 from model.execution import INLINE, Watch, silent
 from model.relax.potential import GPA, Potential
-from model.relax.relaxer import ATOMS_AT_ONCE, relax
+from model.relax.relaxer import ATOMS_AT_ONCE, Memory, relax
 from model.shapes import Float
 
 STRAINS = (-0.03, -0.02, -0.01, 0.0, 0.01, 0.02, 0.03)  # of each length; volumes from -9 to +9 %
@@ -43,12 +43,14 @@ def bulk_moduli(
     atoms_at_once: int = ATOMS_AT_ONCE,
     executor: Executor = INLINE,
     watch: Watch = silent,
+    memory: Memory | None = None,
 ) -> list[EquationOfState]:
     """Bulk modulus of every crystal, which should be relaxed already.
 
     All lengths are strained alike and, with `relax_atoms`, the atoms relaxed in each cell. A crystal that does not rest
     within the strains, or whose energies lie on no smooth curve, gets NaN and the reason. `atoms_at_once` bounds the
-    potential's batches.
+    potential's batches; with a `memory` of the strained cells, what an interrupted measurement relaxed is not relaxed
+    again.
     """
     strained = Crystals.join([
         crystal.replace(frac=crystal.frac.double(), cell=crystal.cell.double() * (1 + strain))
@@ -58,7 +60,7 @@ def bulk_moduli(
     steps = 100 if relax_atoms else 0
     found = relax(
         strained, potential, fmax=0.03, steps=steps, cell=False, atoms_at_once=atoms_at_once, executor=executor,
-        watch=watch,
+        watch=watch, memory=memory,
     )  # fmt: skip
     energies = found.energy.reshape(len(crystals), len(strains)).numpy()
     volumes = volume(strained.cell).reshape(len(crystals), len(strains)).numpy()

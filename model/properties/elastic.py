@@ -15,7 +15,7 @@ import torch
 from model.crystals import Crystals
 from model.execution import INLINE, Watch, silent
 from model.relax.potential import GPA, Potential
-from model.relax.relaxer import read, relax
+from model.relax.relaxer import Memory, read, relax
 from model.shapes import Float
 
 # Of each of the six strain states: the smallest stencil that centres the slope. Strains are as large as those of the
@@ -54,10 +54,12 @@ def elasticity(
     steps: int = 200,
     executor: Executor = INLINE,
     watch: Watch = silent,
+    memory: Memory | None = None,
 ) -> list[Elasticity]:
     """Elastic moduli of every crystal, which should be relaxed already; with `relax_ions` in every strained cell.
 
-    A crystal that is unstable against a strain, or on which the potential fails, gets NaN and the reason.
+    A crystal that is unstable against a strain, or on which the potential fails, gets NaN and the reason. With a
+    `memory` of the strained cells, what an interrupted measurement relaxed is not relaxed again.
     """
     each = deformations(strains)
     strained = Crystals.join([
@@ -67,7 +69,7 @@ def elasticity(
     ])  # fmt: skip
     if relax_ions and len(strained):
         strained = relax(
-            strained, potential, fmax=fmax, steps=steps, cell=False, executor=executor, watch=watch
+            strained, potential, fmax=fmax, steps=steps, cell=False, executor=executor, watch=watch, memory=memory,
         ).crystals
     found = []
     for row in range(len(crystals)):

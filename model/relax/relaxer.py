@@ -1,10 +1,10 @@
 """Many crystals relaxed at once, atoms and cell: converged ones leave, new ones enter."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -71,6 +71,17 @@ class Relaxation:
         return self.energy.isnan()
 
 
+@runtime_checkable
+class Memory(Protocol):
+    """What an interrupted relaxation remembers: `model.relax.journal.RelaxedJournal` keeps it in a file."""
+
+    def begin(self) -> dict[int, Relaxed]:
+        """Crystals that came to rest before, by their row."""
+
+    def add(self, row: int, one: Relaxed) -> None:
+        """Keep one more."""
+
+
 def relax(crystals: Crystals, potential: Potential, **asked: Any) -> Relaxation:
     """Relax atoms and cell of every crystal; what else is asked, and its defaults, as `relaxing` has it."""
     done = sorted(relaxing(crystals, potential, **asked), key=lambda one: one.row)
@@ -88,6 +99,7 @@ def relaxing(
     executor: Executor = INLINE,
     watch: Watch = silent,
     trajectories: bool = False,
+    memory: Memory | None = None,
 ) -> Iterator[Relaxed]:
     """Relax atoms and cell of every crystal until no force exceeds `fmax` eV/Å, in at most `steps` steps each.
 
@@ -95,12 +107,30 @@ def relaxing(
     stays. At most `atoms_at_once` atoms fall together (in each process of the executor).
 
     A crystal that does not converge, whose cell explodes, or on which the potential fails, gets that as its verdict;
-    the others go on. `watch` hears of every crystal that is done, as a `Relaxed`.
+    the others go on. `watch` hears of every crystal that is done, as a `Relaxed`. What came to rest before, by a
+    `memory`, is handed out first and not relaxed again.
     """
     work = _Work(potential, fmax, steps, atoms_at_once, cell, trajectories)
-    stream = work.inline(crystals) if executor is INLINE else work.spread(crystals, executor)
+
+    def fall(some: Crystals) -> Iterator[Relaxed]:
+        return work.inline(some) if executor is INLINE else work.spread(some, executor)
+
+    stream = fall(crystals) if memory is None else remembering(crystals, fall, memory)
     for count, one in enumerate(stream, start=1):
         watch(Progress(stage="relax", done=count, total=len(crystals), payload=one))
+        yield one
+
+
+def remembering(
+    crystals: Crystals, rest: Callable[[Crystals], Iterator[Relaxed]], memory: Memory
+) -> Iterator[Relaxed]:
+    """Crystals that came to rest before, then the others as `rest` has them, each kept as it comes."""
+    before = memory.begin()
+    yield from before.values()
+    rows = [row for row in range(len(crystals)) if row not in before]
+    for one in rest(crystals[rows]) if rows else ():
+        one = renumbered(one, rows[one.row])  # noqa: PLW2901 - the same crystal under its row in the whole set
+        memory.add(one.row, one)
         yield one
 
 

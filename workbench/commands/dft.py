@@ -48,7 +48,7 @@ def read(
         Path | None, typer.Option(help='Energies of the elements with the same settings, JSON like {"Li": -1.9}.')
     ] = None,
 ) -> None:
-    """Judge what DFT found: energy above hull, stable, unique, novel, RMSD to the crystal handed over."""
+    """Judge what DFT found: energy above hull, stable, unique, novel, RMSD to what was handed over; or moduli."""
     from model.dft import inputs, results
     from model.dft.judge import judge, read_elements
     from model.evaluation.report import write as keep
@@ -57,7 +57,7 @@ def read(
     out = out or folder.resolve().with_name(f"{folder.resolve().name}-evaluated")
     try:
         if inputs.manifest(folder)["calculation"] == inputs.ELASTIC:
-            _tell_elastic(folder)
+            _read_elastic(folder, out, judged=bool(reference or elements))
             return
         if out.exists():
             raise FileExistsError(f"{out} exists already and is not overwritten; name another folder with --out.")
@@ -76,13 +76,19 @@ def read(
     typer.echo(f"\nVerdicts are in {out}: candidates.csv, scorecard.json, relaxed.extxyz, cif/.")
 
 
-def _tell_elastic(folder: Path) -> None:
-    from model.dft.results import read_elastic
+def _read_elastic(folder: Path, out: Path, *, judged: bool) -> None:
+    from model.dft import elastic
 
+    if judged:
+        raise ValueError("Elastic calculations give moduli and no energy; leave --reference and --elements out.")
+
+    found = elastic.read(folder)
+    elastic.write(folder, found, out)
     typer.echo(f"{'id':24}{'bulk':>8}{'shear':>8}{'anisotropy':>12}  GPa, ions relaxed")
-    for name, one in read_elastic(folder).items():
+    for name, one in found.items():
         numbers = one.reason or f"{one.bulk:8.1f}{one.shear:8.1f}{one.anisotropy:12.2f}"
         typer.echo(f"{name:24}{numbers}")
+    typer.echo(f"\nModuli are in {out}: candidates.csv, elastic_tensors.json, crystals.extxyz.")
 
 
 def _chosen(run: Path, only: str | None, best: int | None) -> "tuple[Crystals, list[str]]":

@@ -1,7 +1,6 @@
 """What `workbench evaluate` learns beside its verdicts where it is asked to: stories, moduli, predicted properties."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,15 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from model.execution import Watch
-
 if TYPE_CHECKING:
     from model.evaluation.evaluate import Evaluation
+    from model.evaluation.means import Means
     from model.network.readout import Readout
     from model.properties.readouts import Report
     from model.relax.potential import Potential
 
-Measure = Callable[["Evaluation", Executor, Watch], "Evaluation"]
+Measure = Callable[["Evaluation", "Means"], "Evaluation"]
 
 
 def measures(
@@ -41,18 +39,19 @@ def measures(
     if bulk_modulus:
         from model.evaluation.moduli import measure
 
-        def moduli(evaluation: "Evaluation", executor: Executor, watch: Watch) -> "Evaluation":
-            return measure(evaluation, potential, bulk_modulus, executor=executor, watch=watch)
+        def moduli(evaluation: "Evaluation", means: "Means") -> "Evaluation":
+            with means.stages("bulk moduli"):
+                return measure(evaluation, potential, bulk_modulus, means)
 
         found.append(moduli)
     return found
 
 
-def _tell(evaluation: "Evaluation", executor: Executor, watch: Watch) -> "Evaluation":
+def _tell(evaluation: "Evaluation", means: "Means") -> "Evaluation":
     from model.evaluation.prototypes import tell
 
-    relaxed = evaluation.relaxation.crystals
-    return replace(evaluation, candidates=tell(evaluation.candidates, relaxed, executor=executor, watch=watch))
+    with means.stages("stories"):
+        return replace(evaluation, candidates=tell(evaluation.candidates, evaluation.relaxation.crystals, means))
 
 
 def _read(folder: Path) -> "tuple[Readout, Report]":
@@ -71,10 +70,11 @@ def _predicting(readout: "Readout", report: "Report") -> Measure:
     """What a readout says of relaxed crystals, with its error on the scorecard."""
     from model.properties.readouts import PREDICTED, predict
 
-    def predicted(evaluation: "Evaluation", _: Executor, __: Watch) -> "Evaluation":
+    def predicted(evaluation: "Evaluation", means: "Means") -> "Evaluation":
         judged = np.array(evaluation.candidates.table["status"] == "judged")  # a copy that torch may hold
         values = np.full(len(judged), np.nan)
-        values[judged] = predict(readout, evaluation.relaxation.crystals[torch.from_numpy(judged)]).numpy()
+        with means.stages("readouts"):
+            values[judged] = predict(readout, evaluation.relaxation.crystals[torch.from_numpy(judged)]).numpy()
         card = evaluation.scorecard
         return replace(
             evaluation, candidates=evaluation.candidates.learn(**{PREDICTED[report.label]: values}),
