@@ -273,6 +273,42 @@ def test_a_reference_of_ones_own_is_read_and_what_is_none_is_said(state, tmp_pat
     until(lambda: "judged against" in panel.notice.sentence)
 
 
+def test_what_was_judged_against_a_reference_of_ones_own_is_opened_and_gone_on_with_against_it(crystals, model, tmp_path):
+    from model.evaluation.reference import Reference
+    from workbench.sessions import store
+    from workbench.widgets.sessions import SessionsPanel
+
+    mine = tmp_path / "mine"
+    Reference.shipped().save(mine)
+    state = State(model=model, model_name="known", reference=Reference.load(mine), constraints=Constraints(count=2))
+    panel, sessions = GeneratePanel(state), SessionsPanel(state, tmp_path / "sessions")
+    panel.begin = lambda state, constraints: begin(state, constraints, Freezing(crystals, steps=2))
+    panel.start.click()
+    assert state.worker.wait(20)
+    assert state.asked.reference == str(mine)
+    panel._code(None)
+    assert f"reference=Reference.load('{mine}')" in panel.code.text
+    assert f"workbench evaluate crystals --reference {mine}" in panel.code.text
+    sessions.keeper.keep()
+    kept = sessions.keeper.folder
+    sessions.keeper.close()
+    opened = store.load(kept)
+    assert (opened.missing, opened.session.reference_folder) == ((), str(mine))
+
+    other = State(model=model, model_name="known", reference=Reference.shipped())
+    panel, sessions = GeneratePanel(other), SessionsPanel(other, tmp_path / "sessions")
+    sessions.which.value = str(kept)
+    sessions.open.click()
+    assert panel.reference.value == str(mine)
+    until(lambda: other.reference.folder == str(mine))
+    panel.reference.value = ""
+    until(lambda: other.reference.folder == "")
+    panel._reading.join(20)
+    panel._resume(None)
+    assert f"judged against {mine}" in panel.notice.sentence
+    sessions.keeper.close()
+
+
 def test_another_way_of_making_crystals_has_its_own_inputs(state, monkeypatch):
     from workbench import methods
 

@@ -7,12 +7,13 @@ from model.candidates import Candidates
 from model.constraints import Constraints
 from model.crystals import Crystals
 from model.evaluation.evaluate import evaluate
-from model.execution import Cancelled
+from model.execution import Cancelled, Progress
 from model.properties import readouts
 from model.record import candidates_of
+from model.sampling.generate import Batch
 from model.testing import famous
 from workbench.judging import Judging
-from workbench.runs import Verdict, unjudged, unsettled
+from workbench.runs import Run, Verdict, unjudged, unsettled
 from workbench.state import State, no_candidates
 
 WISH = Constraints(count=4, targets={"ml_bulk_modulus": 30.0})
@@ -87,3 +88,29 @@ def test_judging_that_was_broken_off_begins_again_with_those_not_compared(made, 
     settled = on_the_bench[0].candidates
     assert not len(unsettled(settled))
     assert settled.table["disordered_parent"].tolist()[0] == settled.table["disordered_parent"].tolist()[2] == "s0-0000"
+
+
+def test_a_run_cancelled_amid_judging_is_resumed_and_judged_as_if_it_never_was(made, on_the_bench):
+    def broken_off(new, earlier, watch):
+        def hear(progress):
+            watch(progress)
+            if progress.payload is not None:  # the first crystal is at rest, and never compared with the others
+                state.worker.cancel()
+
+        return Judging(state, WISH)(new, earlier, hear)
+
+    def propose(constraints, indices, watch):
+        watch(Progress(stage="made", done=4, total=4, payload=Batch(crystals=made.crystals, indices=(0, 1, 2, 3))))
+        return made.crystals
+
+    state = State(constraints=WISH)
+    assert Run(state, propose, broken_off, candidates_of, WISH).start().wait(60)
+    assert state.run.phase == "cancelled"
+    assert 0 < len(unsettled(state.candidates)) == 4 - state.run.judged
+    assert len(state.relaxed) == 1
+    assert Run(state, propose, Judging(state, WISH), candidates_of, WISH).start().wait(120)
+    assert (state.run.phase, state.run.judged) == ("done", 4)
+    wanted = on_the_bench[0].candidates.table
+    for name in ("id", "unique", "novelty", "stable"):
+        assert state.candidates.table[name].tolist() == wanted[name].tolist(), name
+    assert state.scorecard.judged == state.scorecard.made == 4

@@ -1,5 +1,6 @@
 """`workbench session`: what the bench kept is listed and handed on from the command line; slips are one sentence."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -42,3 +43,12 @@ def test_a_session_is_handed_on_as_a_page_and_as_files(root, tmp_path):
         assert "overwritten" in again.stderr
         assert "Traceback" not in again.stderr
     assert call("report", tmp_path / "none", "--out", tmp_path / "x.html").exit_code == 2
+
+
+def test_the_page_of_a_session_whose_reference_is_gone_says_so(root, tmp_path):
+    about = root / "first" / "session.json"
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"version": 3, "reference_folder": str(tmp_path / "gone")}))
+    said = call("report", root / "first", "--out", tmp_path / "page.html")
+    assert said.exit_code == 0
+    assert "without known phases" in said.stderr
+    assert f"no reference in {tmp_path / 'gone'}" in said.stderr

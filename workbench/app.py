@@ -72,7 +72,7 @@ class Workbench(W.VBox):
             if self.state.reference is None:
                 known = reference()
                 with self.state.lock:
-                    self.state.reference = known
+                    self.state.reference = self.state.reference or known
             import pymatgen.analysis.phase_diagram  # noqa: F401 - the hull's first picture then takes milliseconds
         except Exception as error:  # noqa: BLE001 - without a reference the bench still generates, draws and exports
             self.hull.fail(error)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,12 +26,14 @@ ATOMS_AT_ONCE = 160
 MEASURED = frozenset({"ml_bulk_modulus", "dft_bulk_modulus"})  # targets that take an equation of state to look at
 
 
-@cache
-def reference() -> "Reference":
-    """The reference that the package ships."""
+def reference(folder: str = "") -> "Reference":
+    """A reference of one's own from its folder, or the one that the package ships.
+
+    Raises BadReferenceError where the folder holds none.
+    """
     from model.evaluation.reference import Reference
 
-    return Reference.shipped()
+    return Reference.load(Path(folder).expanduser()) if folder else Reference.shipped()
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import Any
 from workbench.runs import unsettled
 from workbench.sessions import store
 from workbench.sessions.session import Session, name_for, now
-from workbench.state import OWN, Asked, RunStatus, State
+from workbench.state import OWN, Asked, RunStatus, State, folder_of
 
 PERIOD = 1.5  # seconds between two writes of one session
 WATCHED = ("candidates", "relaxed", "selection", "chosen", "narrowed", "figures", "run")
@@ -18,7 +18,7 @@ def session_of(state: State, name: str, created: str) -> Session:
     with state.lock:
         fresh = Asked(
             constraints=state.constraints, steps=state.steps, model_name=state.model_name, method=state.method,
-            told=dict(state.told),
+            told=dict(state.told), reference=folder_of(state.reference),
         )
         asked = state.asked or fresh
         return Session(
@@ -31,7 +31,9 @@ def session_of(state: State, name: str, created: str) -> Session:
             model_hash=asked.model_hash,
             method=asked.method,
             told=dict(asked.told),
-            reference=str(getattr(state.reference, "name", "")),
+            reference=str(getattr(state.reference, "name", "")) if folder_of(state.reference) == asked.reference
+            else asked.reference,
+            reference_folder=asked.reference,
             scorecard=str(state.scorecard or ""),
             relaxed=dict(state.relaxed),
             selection=state.selection,
@@ -55,7 +57,8 @@ def lay_out(session: Session, state: State) -> None:
         state.scorecard = session.scorecard or None
         state.asked = Asked(constraints=session.constraints, steps=session.steps or state.steps,
                             model_name=session.model_name, model_hash=session.model_hash,
-                            method=session.method, told=dict(session.told))  # fmt: skip
+                            method=session.method, told=dict(session.told),
+                            reference=session.reference_folder)  # fmt: skip
         if session.method != OWN:
             state.method, state.told = session.method, dict(session.told)
         state.constraints = session.constraints

@@ -24,6 +24,11 @@ def no_candidates() -> Candidates:
     return Candidates(crystals=Crystals.empty(), table=pd.DataFrame({"id": pd.Series(dtype=str)}))
 
 
+def folder_of(reference: Any) -> str:
+    """Where a reference of one's own was loaded from; empty for the shipped one, and for none."""
+    return str(getattr(reference, "folder", ""))
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunStatus:
     """Where a run is. `left` is the estimated time to its end in seconds, None while it cannot be told.
@@ -60,6 +65,7 @@ class Asked:
     model_hash: str = ""
     method: str = DIFFUSION
     told: Mapping[str, str] = field(default_factory=dict)
+    reference: str = ""  # folder of the reference that judges; empty: as shipped
 
 
 @dataclass(frozen=True, kw_only=True)

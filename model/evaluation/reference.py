@@ -38,6 +38,7 @@ class Reference:
     known: KnownCrystals
     energies: Mapping[str, Mapping[str, float]]
     about: Mapping[str, Any] = field(default_factory=dict)
+    folder: str = ""  # where it was loaded from; empty for the shipped one
 
     @staticmethod
     def shipped() -> "Reference":
@@ -67,7 +68,10 @@ class Reference:
                 f"The reference in {folder} has format {about.get('format')}, this version reads {FORMAT}; "
                 "build it again."
             )
-        return Reference(name=about["name"], hull=HullTable.of(table), known=crystals, energies=energies, about=about)
+        return Reference(
+            name=about["name"], hull=HullTable.of(table), known=crystals, energies=energies, about=about,
+            folder="" if folder == SHIPPED else str(folder.absolute()),
+        )  # fmt: skip
 
     @staticmethod
     def build(

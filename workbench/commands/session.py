@@ -31,9 +31,10 @@ def report(
     out: Annotated[Path, typer.Option(help="The page's file; never overwritten.")] = Path("report.html"),
 ) -> None:
     """One HTML page that holds what every panel of the bench shows; it is read without Python or a network."""
-    from model.evaluation.reference import Reference
+    from model.evaluation.reference import BadReferenceError
     from model.io import write_text
     from workbench import report as page
+    from workbench.judging import reference
     from workbench.sessions import store
     from workbench.views.hull import known_phases
 
@@ -43,7 +44,12 @@ def report(
         opened = store.load(session)
         for sentence in opened.missing:
             typer.echo(sentence, err=True)
-        phases = known_phases(Reference.shipped(), opened.session.constraints.required)
+        try:
+            known = reference(opened.session.reference_folder)
+        except BadReferenceError as error:
+            known = None
+            typer.echo(f"The hull is drawn without known phases. {error}", err=True)
+        phases = known_phases(known, opened.session.constraints.required)
         write_text(out, page.report(opened.session, phases))
     except (ValueError, OSError) as error:
         raise talk.fail(str(error)) from error

@@ -27,6 +27,7 @@ class Session:
     model_name: str = ""
     model_hash: str = ""
     reference: str = ""
+    reference_folder: str = ""  # empty: as shipped
     scorecard: str = ""
     relaxed: Mapping[str, Crystals] = field(default_factory=dict)
     selection: str = ""

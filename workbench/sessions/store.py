@@ -18,12 +18,12 @@ from workbench.sessions.session import Session
 if TYPE_CHECKING:
     import pandas as pd
 
-VERSION = 2  # format 2 keeps the method, what the figures show, and the denoising paths
+VERSION = 3  # format 2 keeps the method, what the figures show, and denoising paths; 3 a reference of one's own
 ABOUT, CRYSTALS, RELAXED, TABLE = "session.json", "crystals.extxyz", "relaxed.extxyz", "candidates.csv"
 PATHS = "paths"
 _PLAIN = {
     "name": str, "created": str, "steps": int, "method": str, "told": dict, "model_name": str, "model_hash": str,
-    "reference": str, "scorecard": str, "selection": str, "figures": dict,
+    "reference": str, "reference_folder": str, "scorecard": str, "selection": str, "figures": dict,
 }  # fmt: skip
 
 
@@ -187,7 +187,12 @@ def _from_format_1(about: dict[str, Any]) -> dict[str, Any]:
     return about | {"method": "diffusion", "told": {}, "figures": {}}
 
 
-MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_format_1}
+def _from_format_2(about: dict[str, Any]) -> dict[str, Any]:
+    """Format 2 named the reference, and did not say where it lay: it was the shipped one, or is not known."""
+    return about | {"reference_folder": ""}
+
+
+MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_format_1, 2: _from_format_2}
 
 
 def migrated(about: dict[str, Any]) -> dict[str, Any]:

@@ -43,15 +43,20 @@ def python(
     return "\n".join(lines)
 
 
-def judging(*, moduli: bool = False) -> str:
-    """A cell that judges what `python` made, and measures bulk moduli where the bench did."""
+def judging(*, moduli: bool = False, reference: str = "") -> str:
+    """A cell that judges what `python` made, against a reference of one's own or the shipped one.
+
+    It measures bulk moduli where the bench did.
+    """
+    own = f", reference=Reference.load({reference!r})" if reference else ""
     return "\n".join([
         "from model import evaluate",
         *(["from model.evaluation.moduli import measure"] if moduli else []),
+        *(["from model.evaluation.reference import Reference"] if reference else []),
         "from model.record import candidates_of",
         *(["from model.relax.chgnet import CHGNetPotential"] if moduli else []),
         "",
-        "judged = evaluate(candidates_of(crystals, constraints), constraints=constraints)",
+        f"judged = evaluate(candidates_of(crystals, constraints), constraints=constraints{own})",
         *(["judged = measure(judged, CHGNetPotential())"] if moduli else []),
         "print(judged.scorecard)",
     ])

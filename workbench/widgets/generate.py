@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as W
 
@@ -13,12 +13,15 @@ from model.constraints import Constraints
 from workbench import own
 from workbench.judging import MEASURED
 from workbench.runs import Run
-from workbench.state import DIFFUSION, OWN, Asked, RunStatus, State, no_candidates
+from workbench.state import DIFFUSION, OWN, Asked, RunStatus, State, folder_of, no_candidates
 from workbench.views import code, structure
 from workbench.widgets.base import Code
 from workbench.widgets.model_picker import at_once
 from workbench.widgets.panel import Panel, button, field, guarded
 from workbench.widgets.progress import ProgressView
+
+if TYPE_CHECKING:
+    import threading
 
 SAID = {
     "idle": "Ready",
@@ -63,6 +66,7 @@ class GeneratePanel(Panel):
         mine = W.HBox([self.source, self.upload, self.judge])
         mine.add_class("mgb-row")
         mine.add_class("mgb-mine")
+        self._reading: threading.Thread | None = None
         self.reference = W.Text(placeholder="as shipped", continuous_update=False)
         field("Judged against", self.reference, "Folder of a reference of your own: workbench reference build")
         self.reference.observe(lambda change: self._compare_with(change["new"].strip()), "value")
@@ -76,6 +80,7 @@ class GeneratePanel(Panel):
         self.upload.observe(lambda change: self._uploaded(change["new"]), "value")
         self.state.watch(self._show, "run", "complaint", "model", "constraints", "method")
         self.state.watch(self._show_preview, "preview")
+        self.state.observe(lambda change: self._judged_against(change["new"]), "asked")
 
     @guarded
     def _start(self, _button: Any) -> None:
@@ -90,6 +95,7 @@ class GeneratePanel(Panel):
                 model_hash=_hash(state.model) if state.method == DIFFUSION else "",
                 method=state.method,
                 told=dict(state.told),
+                reference=folder_of(state.reference),
             )
         )
 
@@ -133,23 +139,31 @@ class GeneratePanel(Panel):
         with self.state.lock:
             self.state.candidates = brought.candidates
         self._run(
-            Asked(constraints=brought.constraints, steps=0, method=OWN, told={"source": called or str(brought.source)})
-        )
+            Asked(
+                constraints=brought.constraints, steps=0, method=OWN, told={"source": called or str(brought.source)},
+                reference=folder_of(self.state.reference),
+            )
+        )  # fmt: skip
         self.say(brought.says(), "warning" if brought.skipped else "info")
 
     @guarded
     def _compare_with(self, folder: str) -> None:
         """Judge against another reference from now on: read it in the background."""
-        from model.evaluation.reference import Reference
         from workbench.judging import reference
 
         def read() -> str:
-            known = Reference.load(Path(folder).expanduser()) if folder else reference()
+            known = reference(folder)
             with self.state.lock:
                 self.state.reference = known
             return f"From now on crystals are judged against {known.name}."
 
-        self.work("Reading the reference …", read)
+        self._reading = self.work("Reading the reference …", read)
+
+    @guarded
+    def _judged_against(self, asked: Asked | None) -> None:
+        """What was opened was judged against its own reference: name and read it, where another is in use."""
+        if asked is not None and asked.reference != folder_of(self.state.reference):
+            self.reference.value = asked.reference
 
     @guarded
     def _code(self, _button: Any) -> None:
@@ -173,6 +187,11 @@ class GeneratePanel(Panel):
             raise RuntimeError(
                 f"These crystals were made by {asked.model_name}; choose that model again to go on with them."
             )
+        if asked.reference != folder_of(state.reference):
+            raise RuntimeError(
+                f"These crystals were judged against {asked.reference or 'the shipped reference'}; name it under "
+                "Judged against (empty: as shipped) to go on with them."
+            )
         if asked.method != OWN:
             state.steps, state.method, state.told = asked.steps, asked.method, dict(asked.told)
             state.constraints = asked.constraints
@@ -181,6 +200,8 @@ class GeneratePanel(Panel):
     def _refuse_twice(self) -> None:
         if self.state.run.busy:
             raise RuntimeError("A run is under way; cancel it before another begins.")
+        if self._reading is not None and self._reading.is_alive():
+            raise RuntimeError("The reference is still being read; press again when it is there.")
 
     def _run(self, asked: Asked) -> None:
         self.say("")
@@ -250,14 +271,26 @@ def code_of(asked: Asked, model: Any) -> str:
     """The Python cell and the commands that make and judge the crystals of a run."""
     if asked.method == OWN:
         source = asked.told.get("source") or "PATH"
-        return f"# in a terminal\nworkbench evaluate {shlex.quote(source)}"
+        return f"# in a terminal\n{_evaluate(shlex.quote(source), asked)}"
     how = {"at_once": at_once(model), "way": asked.method, "told": asked.told}
     said = (asked.constraints, asked.model_name or "base", asked.steps)
-    moduli = bool(MEASURED & set(asked.constraints.targets))
+    judging = code.judging(moduli=_measured(asked), reference=asked.reference)
     return (
-        f"{code.python(*said, **how)}\n\n{code.judging(moduli=moduli)}\n\n# in a terminal\n"
-        f"{code.command(*said, **how)}\nworkbench evaluate crystals{' --bulk-modulus curve' if moduli else ''}"
+        f"{code.python(*said, **how)}\n\n{judging}\n\n# in a terminal\n"
+        f"{code.command(*said, **how)}\n{_evaluate('crystals', asked)}"
     )
+
+
+def _evaluate(what: str, asked: Asked) -> str:
+    """The command that judges as the bench did."""
+    words = [f"workbench evaluate {what}"]
+    words += [f"--reference {shlex.quote(asked.reference)}"] if asked.reference else []
+    words += ["--bulk-modulus curve"] if _measured(asked) else []
+    return " ".join(words)
+
+
+def _measured(asked: Asked) -> bool:
+    return bool(MEASURED & set(asked.constraints.targets))
 
 
 def _hash(model: Any) -> str:

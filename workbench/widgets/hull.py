@@ -5,7 +5,7 @@ from typing import Any
 
 import ipywidgets as W
 
-from workbench.state import State
+from workbench.state import State, folder_of
 from workbench.views import code, style
 from workbench.views.hull import hull, known_phases
 from workbench.widgets.base import Code, Plot
@@ -81,10 +81,10 @@ class HullPanel(Panel):
             self._reader.start()
 
     def _load(self) -> None:
-        from model.evaluation.reference import Reference
+        from workbench.judging import reference
 
         try:
-            known = Reference.shipped()
+            known = reference()
             with self.state.lock:
                 self.state.reference = self.state.reference or known
         except Exception as error:  # noqa: BLE001 - said where the hull would be
@@ -93,8 +93,10 @@ class HullPanel(Panel):
     @guarded
     def _code(self, _button: Any) -> None:
         elements = self.system.value.split("-") if self.system.value else []
+        mine = folder_of(self.state.reference)
+        known = f"Reference.load({mine!r})" if mine else "Reference.shipped()"
         view = "from model.evaluation.reference import Reference\nfrom workbench.views.hull import hull, known_phases"
-        call = f"elements = {elements!r}\nphases = known_phases(Reference.shipped(), elements)\n"
+        call = f"elements = {elements!r}\nphases = known_phases({known}, elements)\n"
         call += "hull(session.candidates, phases, elements)"
         self.show_code(self.code, code.picture(self.kept_in(), view, call))
 
