@@ -215,3 +215,25 @@ def test_nothing_is_claimed_of_sparse_systems():
     assert found["system"].tolist() == ["O-Sr-V"]
     assert found.loc[0, "on_hull"] == 1
     assert found.loc[0, "sun_rate"] == 1.0
+
+
+def test_the_dial_stands_where_the_shipped_base_was_measured_to_need_no_more_and_says_so():
+    from model.checkpoints import load
+    from workbench import dial
+    from workbench.state import State
+
+    runs = dial.measured(load("base").hash)
+    assert set(zip(runs["steps"], runs["corrections"], strict=True)) == {(s, c) for s in (16, 32, 50, 100, 200, 1000) for c in (0, 1)}
+    assert State().steps == dial.usual(runs)
+    assert f"{State().steps} steps give" in dial.hint(runs, State().steps)
+    assert "1000 steps give" in dial.hint(runs, 950)
+    assert dial.measured("of no shipped base") is None
+
+
+def test_the_fewest_steps_that_cannot_be_told_from_the_best_are_usual():
+    from workbench import dial
+
+    runs = pd.DataFrame({"steps": [16, 32, 100, 16], "corrections": [0, 0, 0, 1], "sun": [0.1, 0.3, 0.4, 0.9], "sun_low": [0.05, 0.2, 0.3, 0.8],
+                         "sun_high": [0.15, 0.41, 0.5, 0.95], "rmsd": [0.9, 0.5, 0.4, 0.1], "rmsd_low": [0.8, 0.35, 0.3, 0.0], "rmsd_high": [1.0, 0.6, 0.5, 0.2]})
+    assert dial.usual(runs) == 32
+    assert dial.usual(runs.assign(rmsd_low=runs["rmsd"] - 0.01, rmsd_high=runs["rmsd"] + 0.01)) == 100

@@ -309,6 +309,19 @@ def test_what_was_judged_against_a_reference_of_ones_own_is_opened_and_gone_on_w
     sessions.keeper.close()
 
 
+def test_the_steps_dial_tells_what_was_measured_of_the_shipped_base_and_nothing_of_others(state, model):
+    from model.checkpoints import load
+
+    panel = ConstraintsPanel(state, load=False)
+    assert panel.measured.value == ""
+    state.model = SimpleNamespace(**vars(model) | {"base": load("base").hash})
+    assert "Measured, n = " in panel.measured.value
+    panel.steps.value = 200
+    assert "200 steps give" in panel.measured.value
+    state.method = "substitution"
+    assert panel.measured.value == ""
+
+
 def test_another_way_of_making_crystals_has_its_own_inputs(state, monkeypatch):
     from workbench import methods
 

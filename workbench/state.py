@@ -88,7 +88,7 @@ class State(HasTraits):
     complaint = Unicode("", help="why the inputs make no constraints; empty where they do")
     method = Unicode(DIFFUSION, help="how crystals are made: a name out of the registered ways")
     told = Dict(help="what that way is told beside the constraints, by the name of its setting")
-    steps = Int(50, help="denoising steps")
+    steps = Int(32, help="denoising steps; the default is measured (dial.usual)")
     model_name = Unicode("", help="shipped model's name, or a folder")
     model = AnyTrait(None, allow_none=True, help="the loaded CrystalModel, None while loading or missing")
     reference = AnyTrait(None, allow_none=True, help="known crystals and hull, None until loaded")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from workbench import dial
 from workbench.paper import tables
 from workbench.paper.tables import TableError, run_of
 
@@ -15,10 +16,10 @@ METRICS = {"S.U.N.": "sun", "stable": "stable", "novel": "novel", "unique": "uni
 
 
 def table(name: str) -> "pd.DataFrame":
-    """The table of a curve by name; one without rows, which says so, where it is not there."""
+    """The table of a curve by name, `steps` beside the shipped base; one without rows where it is not there."""
     import pandas as pd
 
-    path = tables.folder() / f"{name}.csv"
+    path = dial.shipped() if name == "steps" else tables.folder() / f"{name}.csv"
     if path.exists():
         return pd.read_csv(path)
     print(f"{path.name} is not in {tables.folder()}; data/README.md tells how it is made.")
@@ -34,8 +35,7 @@ def hints(runs: "pd.DataFrame") -> list[str]:
         rows = runs.dropna(subset=[column])
         if rows.empty:
             continue
-        best = rows.loc[rows[column].idxmin() if lower else rows[column].idxmax()]
-        alike = rows[(rows[f"{column}_low"] <= best[column]) & (rows[f"{column}_high"] >= best[column])]
+        best, alike = dial.alike(rows, column, lower=lower)
         cheap = alike.loc[alike["evaluations"].idxmin()]
         sentences.append(
             f"{word}: best {_value(best, column)} with {_way(best)}; {_way(cheap)} "

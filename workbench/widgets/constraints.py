@@ -11,6 +11,7 @@ from model.candidates import COLUMNS
 from model.constraints import ConstraintError, Constraints, Target
 from model.elements import UnknownElementError
 from model.statistics import Statistics
+from workbench import dial
 from workbench.state import DIFFUSION, State
 from workbench.views import code
 from workbench.widgets.base import Code
@@ -67,6 +68,7 @@ class ConstraintsPanel(Panel):
         self.guidance.observe(lambda change: setattr(self.targets, "strength", change["new"]), "value")
         self.crystal_system.observe(lambda _: self._offer_groups(), "value")
         self.state.watch(self._show_model, "model", "method")
+        self.state.watch(self._show_measured, "model", "method", "steps")
         self.state.observe(lambda _: self._fill(self.state.constraints), ["constraints", "steps"])
         if load:
             self._offer_models()
@@ -86,6 +88,8 @@ class ConstraintsPanel(Panel):
         self.count = W.BoundedIntText(min=1, max=100_000, **late)
         self.steps = W.BoundedIntText(min=1, max=1000, **late)
         self.seed = W.BoundedIntText(min=0, max=2**31 - 1, **late)
+        self.measured = W.HTML()
+        self.measured.add_class("mgb-hint")
         self.guidance = W.BoundedFloatText(min=0, max=20, step=0.5, **late)
 
     def _form(self) -> W.VBox:
@@ -109,7 +113,7 @@ class ConstraintsPanel(Panel):
         )
         self.targets.add_class("mgb-section")
         numbers.add_class("mgb-section")
-        form = W.VBox([self.picker, self.elements, composition, symmetry, self.targets, numbers])
+        form = W.VBox([self.picker, self.elements, composition, symmetry, self.targets, numbers, self.measured])
         form.add_class("mgb-stack")
         return form
 
@@ -222,6 +226,13 @@ class ConstraintsPanel(Panel):
             self._write_code()
 
     # --- the model --------------------------------------------------------------------------------------------------
+
+    @guarded
+    def _show_measured(self) -> None:
+        """What was measured of the base's steps; nothing of models that were not, and of other ways."""
+        model = self.state.model if self.state.method == DIFFUSION else None
+        runs = dial.measured(getattr(model, "base", None) or model.hash) if model is not None else None
+        self.measured.value = "" if runs is None else dial.hint(runs, self.state.steps)
 
     @guarded
     def _offer_models(self) -> None:
