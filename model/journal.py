@@ -26,9 +26,9 @@ class Journal(Generic[T]):
         """A finding as JSON holds it."""
         return dict(one)  # type: ignore[call-overload]  # a mapping, as the class says
 
-    def understand(self, line: dict[str, Any]) -> T:
-        """The finding that such a line holds."""
-        return line  # type: ignore[return-value]  # a mapping, as the class says
+    def understand(self, row: int, found: dict[str, Any]) -> T:  # noqa: ARG002 - for those whose findings name it
+        """The finding of a row that JSON held so."""
+        return found  # type: ignore[return-value]  # a mapping, as the class says
 
     def read(self) -> dict[int, T]:
         """What was found before, by row."""
@@ -38,7 +38,7 @@ class Journal(Generic[T]):
         if _parse(first) != {"task": self.task}:
             return {}
         parsed = [line for line in map(_parse, lines) if line is not None]
-        return {line["row"]: self.understand(line["found"]) for line in parsed}
+        return {line["row"]: self.understand(line["row"], line["found"]) for line in parsed}
 
     def begin(self) -> dict[int, T]:
         """The same as `read`, ready for more: what was cut short is cleared away, whole or not at all."""

@@ -1,5 +1,6 @@
 """What a measure of judged crystals works with: who computes, who watches, and where findings outlive a kill."""
 
+import re
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ class Means:
     out: Path | None = None
 
     def at_rest(self, name: str, crystals: Crystals, **settings: Any) -> RelaxedJournal | None:
-        """A journal of crystals that come to rest."""
+        """A journal of crystals that come to rest; the name has no dot."""
         return None if self.out is None else RelaxedJournal(self._path(self.out, name), crystals, **settings)
 
     def findings(self, name: str, crystals: Crystals, **settings: Any) -> Journal[dict[str, Any]] | None:
@@ -36,8 +37,9 @@ class Means:
         """The evaluation is written; nothing is left to remember."""
         if self.out is None:
             return
+        ours = re.compile(rf"\.{re.escape(self.out.name)}\.[^.]+\.journal")  # of `run`, and not of `run.2` beside it
         for path in self.out.parent.iterdir():
-            if path.name.startswith(f".{self.out.name}.") and path.name.endswith(".journal"):
+            if ours.fullmatch(path.name):
                 path.unlink(missing_ok=True)
 
     @staticmethod

@@ -17,22 +17,22 @@ class RelaxedJournal(Journal[Relaxed]):
         """A relaxed crystal as JSON holds it."""
         crystal = one.crystal
         return {
-            "row": one.row, "energy": _plain(one.energy), "force": _plain(one.force), "converged": one.converged,
+            "energy": _plain(one.energy), "force": _plain(one.force), "converged": one.converged,
             "steps": one.steps, "reason": one.reason, "moments": [_plain(m) for m in one.moments.tolist()],
             "frac": crystal.frac.double().tolist(), "cell": crystal.cell[0].double().tolist(),
             "numbers": crystal.numbers.tolist(),
         }  # fmt: skip
 
-    def understand(self, line: dict[str, Any]) -> Relaxed:
-        """The relaxed crystal that such a line holds."""
-        numbers = torch.tensor(line["numbers"], dtype=torch.long)
+    def understand(self, row: int, found: dict[str, Any]) -> Relaxed:
+        """The relaxed crystal of a row that JSON held so."""
+        numbers = torch.tensor(found["numbers"], dtype=torch.long)
         return Relaxed(
-            row=line["row"], energy=_number(line["energy"]), force=_number(line["force"]), converged=line["converged"],
-            steps=line["steps"], reason=line["reason"],
-            moments=torch.tensor([_number(m) for m in line["moments"]], dtype=torch.float64),
+            row=row, energy=_number(found["energy"]), force=_number(found["force"]), converged=found["converged"],
+            steps=found["steps"], reason=found["reason"],
+            moments=torch.tensor([_number(m) for m in found["moments"]], dtype=torch.float64),
             crystal=Crystals(
-                frac=torch.tensor(line["frac"], dtype=torch.float64).reshape(-1, 3),
-                cell=torch.tensor([line["cell"]], dtype=torch.float64), numbers=numbers,
+                frac=torch.tensor(found["frac"], dtype=torch.float64).reshape(-1, 3),
+                cell=torch.tensor([found["cell"]], dtype=torch.float64), numbers=numbers,
                 n_atoms=torch.tensor([len(numbers)]),
             ),
         )  # fmt: skip

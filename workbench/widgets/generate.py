@@ -163,6 +163,8 @@ class GeneratePanel(Panel):
     def _judged_against(self, asked: Asked | None) -> None:
         """What was opened was judged against its own reference: name and read it, where another is in use."""
         if asked is not None and asked.reference != folder_of(self.state.reference):
+            if self.reference.value.strip() == asked.reference:  # named already, and not what is in use
+                self._compare_with(asked.reference)
             self.reference.value = asked.reference
 
     @guarded
