@@ -233,8 +233,8 @@ def test_copied_python_executed_gives_the_same_crystals():
 
     wish = Constraints(chemical_system="Li-O", n_atoms=(4, 6), count=3, seed=7)
     names = {}
-    exec(compile(code.python(wish, "base", 12, at_once=2), "cell", "exec"), names)
-    again = generate(load("base"), wish, steps=12, batch_size=2)
+    exec(compile(code.python(wish, "base", 12, corrections=1, at_once=2), "cell", "exec"), names)
+    again = generate(load("base"), wish, steps=12, corrections=1, batch_size=2)
     assert (names["crystals"].frac == again.frac).all()
     assert (names["crystals"].numbers == again.numbers).all()
 
@@ -259,7 +259,7 @@ def test_the_copied_command_is_one_the_command_line_takes():
 
     flags = {f"--{name.replace('_', '-')}" for name in inspect.signature(generate).parameters}
     for constraints in CASES:
-        words = shlex.split(code.command(constraints, "base", 50))
+        words = shlex.split(code.command(constraints, "base", 50, corrections=1))
         assert words[:2] == ["workbench", "generate"]
         assert {word for word in words if word.startswith("--")} <= flags
 

@@ -47,7 +47,7 @@ def test_a_session_is_handed_on_as_a_page_and_as_files(root, tmp_path):
 
 def test_the_page_of_a_session_whose_reference_is_gone_says_so(root, tmp_path):
     about = root / "first" / "session.json"
-    about.write_text(json.dumps(json.loads(about.read_text()) | {"version": 3, "reference_folder": str(tmp_path / "gone")}))
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"version": 4, "reference_folder": str(tmp_path / "gone")}))
     said = call("report", root / "first", "--out", tmp_path / "page.html")
     assert said.exit_code == 0
     assert "without known phases" in said.stderr

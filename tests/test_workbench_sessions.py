@@ -33,7 +33,7 @@ def session(crystals):
     constraints = Constraints(chemical_system="Na-Cl", count=5, seed=3, targets={"hhi_score": Target(1.0, 2.5)})
     assert begin(state, constraints, Freezing(crystals)).start().wait(30)
     return Session(
-        name="a", created="2026-01-02T03:04:05+00:00", constraints=constraints, candidates=state.candidates, steps=20, model_name="base", model_hash="h",
+        name="a", created="2026-01-02T03:04:05+00:00", constraints=constraints, candidates=state.candidates, steps=20, corrections=1, model_name="base", model_hash="h",
         relaxed=state.relaxed, selection="s3-0001", chosen=("s3-0001", "s3-0002"), narrowed={"n_atoms": (1.0, 4.5)},
     )
 

@@ -44,14 +44,28 @@ def usual(runs: "pd.DataFrame") -> int:
     return int(min(set(often["steps"]) & set(near["steps"]), default=plain["steps"].max()))
 
 
-def hint(runs: "pd.DataFrame", steps: int) -> str:
-    """One sentence on a number of steps: what the nearest measured one gave, and what the best of all did."""
-    plain = runs[runs["corrections"] == 0]
-    here = plain.loc[(plain["steps"] - steps).abs().idxmin()]
-    best = runs.loc[runs["sun"].idxmax()]
-    corrector = f" and {best['corrections']:.0f} corrector" if best["corrections"] else ""
-    return (
-        f"Measured, n = {here['count']:.0f} each: {here['steps']:.0f} steps give {here['sun']:.0%} S.U.N. and crystals "
-        f"{here['rmsd']:.2f} Å from rest; {best['steps']:.0f} steps{corrector} {best['sun']:.0%} and "
-        f"{best['rmsd']:.2f} Å, for {best['evaluations'] / here['evaluations']:.0f} times the work."
+def hint(runs: "pd.DataFrame", steps: int, corrections: int = 0) -> str:
+    """What the nearest measured run gave, and those of the best S.U.N. and of the smoothest crystals: one sentence."""
+    here = runs.loc[_nearest(runs, steps, corrections)]
+    others = dict.fromkeys((runs["sun"].idxmax(), runs["rmsd"].idxmin()))
+    rest = [
+        f"{_walk(best)} {best['sun']:.0%} and {best['rmsd']:.2f} Å for {best['evaluations'] / here['evaluations']:.2g} "
+        "times the work"
+        for best in (runs.loc[row] for row in others if row != here.name)
+    ]
+    first = (
+        f"Measured, n = {here['count']:.0f} each: {_walk(here)} give {here['sun']:.0%} S.U.N. and crystals "
+        f"{here['rmsd']:.2f} Å from rest"
     )
+    return "; ".join([first, *rest]) + "."
+
+
+def _nearest(runs: "pd.DataFrame", steps: int, corrections: int) -> int:
+    """The row of the run with a corrector or without, as asked, and the nearest number of steps."""
+    alike = runs[(runs["corrections"] > 0) == (corrections > 0)]
+    alike = alike if len(alike) else runs
+    return (alike["steps"] - steps).abs().idxmin()
+
+
+def _walk(run: "pd.Series") -> str:
+    return f"{run['steps']:.0f} steps{' with a corrector' if run['corrections'] else ''}"

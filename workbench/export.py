@@ -54,12 +54,14 @@ class Origin:
     model: str = ""
     model_hash: str = ""
     steps: int = 0
+    corrections: int = 0
     reference: str = ""
     scorecard: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """All but the scorecard, which has a file of its own."""
-        told = {name: getattr(self, name) for name in ("method", "model", "model_hash", "steps", "reference")}
+        plain = ("method", "model", "model_hash", "steps", "corrections", "reference")
+        told = {name: getattr(self, name) for name in plain}
         return {"constraints": self.constraints.to_json(), **told}
 
 

@@ -17,8 +17,9 @@ def session_of(state: State, name: str, created: str) -> Session:
     """What is kept of a state, at this moment."""
     with state.lock:
         fresh = Asked(
-            constraints=state.constraints, steps=state.steps, model_name=state.model_name, method=state.method,
-            told=dict(state.told), reference=folder_of(state.reference),
+            constraints=state.constraints, steps=state.steps, corrections=state.corrections,
+            model_name=state.model_name, method=state.method, told=dict(state.told),
+            reference=folder_of(state.reference),
         )
         asked = state.asked or fresh
         return Session(
@@ -27,6 +28,7 @@ def session_of(state: State, name: str, created: str) -> Session:
             constraints=asked.constraints,
             candidates=state.candidates,
             steps=asked.steps,
+            corrections=asked.corrections,
             model_name=asked.model_name,
             model_hash=asked.model_hash,
             method=asked.method,
@@ -56,14 +58,14 @@ def lay_out(session: Session, state: State) -> None:
         state.paths = dict(session.paths)
         state.scorecard = session.scorecard or None
         state.asked = Asked(constraints=session.constraints, steps=session.steps or state.steps,
-                            model_name=session.model_name, model_hash=session.model_hash,
-                            method=session.method, told=dict(session.told),
+                            corrections=session.corrections, model_name=session.model_name,
+                            model_hash=session.model_hash, method=session.method, told=dict(session.told),
                             reference=session.reference_folder)  # fmt: skip
         if session.method != OWN:
             state.method, state.told = session.method, dict(session.told)
         state.constraints = session.constraints
         if session.steps:
-            state.steps = session.steps
+            state.steps, state.corrections = session.steps, session.corrections
         state.relaxed = dict(session.relaxed)
         state.candidates = session.candidates
         state.chosen, state.narrowed = session.chosen, dict(session.narrowed)

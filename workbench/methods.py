@@ -150,17 +150,18 @@ def begin(
 
 
 def _by_model(state: State) -> Propose:
-    """Crystals of the model that is loaded now, with as many steps as are set now."""
+    """Crystals of the model that is loaded now, with the steps and the corrector that are set now."""
     if state.model is None:
         raise ValueError("No model is loaded yet; choose one in the constraints panel.")
     from model.sampling.generate import generate
 
-    model, steps = state.model, state.steps
+    model, steps, corrections = state.model, state.steps, state.corrections
     at_once = AT_ONCE[next(model.denoiser.parameters()).device.type]
 
     def propose(constraints: Constraints, indices: list[int], watch: Watch) -> Crystals:
         return generate(
-            model, constraints, steps=steps, done=_others(constraints, indices), batch_size=at_once, watch=watch
+            model, constraints, steps=steps, corrections=corrections, done=_others(constraints, indices),
+            batch_size=at_once, watch=watch,
         )
 
     return propose

@@ -79,7 +79,8 @@ def _asked(session: Session) -> str:
     if session.method == OWN:
         return f"# crystals of one's own, out of {session.told.get('source') or 'a table'}"
     return code.python(
-        session.constraints, session.model_name or "base", session.steps, way=session.method, told=session.told
+        session.constraints, session.model_name or "base", session.steps, corrections=session.corrections,
+        way=session.method, told=session.told,
     )
 
 

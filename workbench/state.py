@@ -61,6 +61,7 @@ class Asked:
 
     constraints: Constraints
     steps: int
+    corrections: int = 0
     model_name: str = ""
     model_hash: str = ""
     method: str = DIFFUSION
@@ -89,6 +90,7 @@ class State(HasTraits):
     method = Unicode(DIFFUSION, help="how crystals are made: a name out of the registered ways")
     told = Dict(help="what that way is told beside the constraints, by the name of its setting")
     steps = Int(32, help="denoising steps; the default is measured (dial.usual)")
+    corrections = Int(0, help="corrector evaluations before each step")
     model_name = Unicode("", help="shipped model's name, or a folder")
     model = AnyTrait(None, allow_none=True, help="the loaded CrystalModel, None while loading or missing")
     reference = AnyTrait(None, allow_none=True, help="known crystals and hull, None until loaded")

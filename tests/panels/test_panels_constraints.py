@@ -41,17 +41,21 @@ def test_unknown_elements_and_states_are_refused():
 def test_what_is_clicked_becomes_constraints(state):
     panel = ConstraintsPanel(state)
     panel.elements.choices = {"Li": "exactly", "O": "exactly", "Fe": "forbid"}
-    panel.atoms.value, panel.count.value, panel.seed.value, panel.steps.value = "4-12", 3, 9, 20
+    panel.atoms.value, panel.count.value, panel.seed.value, panel.steps.value, panel.corrections.value = "4-12", 3, 9, 20, 1
     panel.crystal_system.value = "orthorhombic"
     panel.group.value = 62
     panel.targets.targets = {"dft_mag_density": [0.05, 0.05]}
     wanted = Constraints(chemical_system="Li-O", excluded={"Fe"}, n_atoms=(4, 12), count=3, seed=9, space_group=62, targets={"dft_mag_density": Target(0.05, 0.05)})
     assert state.constraints == wanted
-    assert state.steps == 20
+    assert (state.steps, state.corrections) == (20, 1)
     assert "chemical_system='Li-O'" not in panel.code.text
     panel._toggle_code(None)
     assert "chemical_system='Li-O'" in panel.code.text
     assert "--chemical-system Li-O" in panel.code.text
+    assert "steps=20, corrections=1" in panel.code.text
+    assert "--steps 20 --corrections 1" in panel.code.text
+    state.corrections = 0
+    assert panel.corrections.value == 0
 
 
 def test_constraints_set_in_code_show_in_the_form(state):
@@ -169,6 +173,8 @@ def test_the_steps_dial_tells_what_was_measured_of_the_shipped_base_and_nothing_
     assert "Measured, n = " in panel.measured.value
     panel.steps.value = 200
     assert "200 steps give" in panel.measured.value
+    panel.corrections.value = 1
+    assert "200 steps with a corrector give" in panel.measured.value
     state.method = "substitution"
     assert panel.measured.value == ""
 

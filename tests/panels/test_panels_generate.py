@@ -71,6 +71,44 @@ def test_a_reference_of_ones_own_is_read_and_what_is_none_is_said(state, tmp_pat
     until(lambda: "judged against" in panel.notice.sentence)
 
 
+def test_the_corrector_walks_as_it_is_set_is_kept_and_gone_on_with(crystals, tmp_path):
+    from model import generate, load
+    from model.execution import silent
+    from workbench import methods
+    from workbench.sessions import store
+    from workbench.widgets.sessions import SessionsPanel
+
+    base, wish = load("base"), Constraints(count=2, seed=4, n_atoms=(3, 5))
+    state = State(model=base, model_name="base", constraints=wish, steps=4, corrections=1)
+    made = methods.begin(state, wish).propose(wish, [0, 1], silent)
+    assert (made.frac == generate(base, wish, steps=4, corrections=1, batch_size=8).frac).all()
+    assert not (made.frac == generate(base, wish, steps=4, batch_size=8).frac).all()
+
+    panel, sessions = GeneratePanel(state), SessionsPanel(state, tmp_path)
+    panel.begin = lambda state, constraints: begin(state, constraints, Freezing(crystals, steps=2))
+    panel.start.click()
+    assert state.worker.wait(20)
+    panel._code(None)
+    assert "steps=4, corrections=1" in panel.code.text
+    assert "--steps 4 --corrections 1" in panel.code.text
+    sessions.keeper.keep()
+    kept = sessions.keeper.folder
+    sessions.keeper.close()
+    assert store.load(kept).session.corrections == 1
+
+    other = State(model=base, model_name="base")
+    panel, sessions = GeneratePanel(other), SessionsPanel(other, tmp_path)
+    sessions.which.value = str(kept)
+    sessions.open.click()
+    assert (other.steps, other.corrections) == (4, 1)
+    other.corrections = 0
+    panel.begin = lambda state, constraints: begin(state, constraints, Freezing(crystals, steps=2))
+    panel._resume(None)
+    assert other.worker.wait(20)
+    assert other.corrections == 1
+    sessions.keeper.close()
+
+
 def test_what_was_judged_against_a_reference_of_ones_own_is_opened_and_gone_on_with_against_it(crystals, model, tmp_path, until):
     from model.evaluation.reference import Reference
     from workbench.sessions import store

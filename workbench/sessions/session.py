@@ -24,6 +24,7 @@ class Session:
     candidates: Candidates
     created: str = ""
     steps: int = 0
+    corrections: int = 0
     model_name: str = ""
     model_hash: str = ""
     reference: str = ""

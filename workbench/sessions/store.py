@@ -18,12 +18,13 @@ from workbench.sessions.session import Session
 if TYPE_CHECKING:
     import pandas as pd
 
-VERSION = 3  # format 2 keeps the method, what the figures show, and denoising paths; 3 a reference of one's own
+# format 2 keeps the method, what the figures show, and denoising paths; 3 a reference of one's own; 4 the corrector
+VERSION = 4
 ABOUT, CRYSTALS, RELAXED, TABLE = "session.json", "crystals.extxyz", "relaxed.extxyz", "candidates.csv"
 PATHS = "paths"
 _PLAIN = {
-    "name": str, "created": str, "steps": int, "method": str, "told": dict, "model_name": str, "model_hash": str,
-    "reference": str, "reference_folder": str, "scorecard": str, "selection": str, "figures": dict,
+    "name": str, "created": str, "steps": int, "corrections": int, "method": str, "told": dict, "model_name": str,
+    "model_hash": str, "reference": str, "reference_folder": str, "scorecard": str, "selection": str, "figures": dict,
 }  # fmt: skip
 
 
@@ -192,7 +193,14 @@ def _from_format_2(about: dict[str, Any]) -> dict[str, Any]:
     return about | {"reference_folder": ""}
 
 
-MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_format_1, 2: _from_format_2}
+def _from_format_3(about: dict[str, Any]) -> dict[str, Any]:
+    """Format 3 was of a bench that walked without a corrector."""
+    return about | {"corrections": 0}
+
+
+MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: _from_format_1, 2: _from_format_2, 3: _from_format_3,
+}  # fmt: skip
 
 
 def migrated(about: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ def python(
     model: str,
     steps: int,
     *,
+    corrections: int = 0,
     at_once: int | None = None,
     way: str = DIFFUSION,
     told: Mapping[str, str] = MappingProxyType({}),
@@ -28,6 +29,7 @@ def python(
     loads = [f"load({name!r})" for name in parts]
     loaded = f"worn([{', '.join(loads)}])" if len(loads) > 1 else loads[0]
     batch = f", batch_size={at_once}" if at_once else ""
+    walk = f"steps={steps}" + (f", corrections={corrections}" if corrections else "")
     lines = [
         f"from model import {', '.join(names)}",
         *([] if ours else ["from workbench.methods import WAYS"]),
@@ -36,7 +38,7 @@ def python(
         "constraints = Constraints(",
         *(f"    {name}={value}," for name, value in _arguments(constraints)),
         ")",
-        f"crystals = generate({loaded}, constraints, steps={steps}{batch})"
+        f"crystals = generate({loaded}, constraints, {walk}{batch})"
         if ours
         else f"crystals = WAYS[{way!r}].proposer({dict(told)!r})(constraints)",
     ]
@@ -107,6 +109,7 @@ def command(
     model: str,
     steps: int,
     *,
+    corrections: int = 0,
     at_once: int | None = None,
     way: str = DIFFUSION,
     told: Mapping[str, str] = MappingProxyType({}),
@@ -122,6 +125,8 @@ def command(
             flags = flags[:-2]
         return shlex.join(["workbench", "propose", way, *settings, *flags, "--out", out])
     words = ["workbench", "generate", "--model", model, *_flags(constraints), "--steps", str(steps)]
+    if corrections:
+        words += ["--corrections", str(corrections)]
     if at_once:
         words += ["--batch-size", str(at_once)]
     return shlex.join([*words, "--out", out])

@@ -50,6 +50,7 @@ def lines(first: Session, second: Session) -> list[Line]:
     out.append(Line("By", *(_maker(one) for one in both)))
     out += [Line(name, a, b) for (name, a), (_, b) in zip(*(_asked(one.constraints) for one in both), strict=True)]
     out.append(Line("Steps", *(str(one.steps or "·") for one in both)))
+    out.append(Line("Corrections a step", *(str(one.corrections) for one in both)))
     out.append(Line("Reference", *(one.reference or "none" for one in both)))
     return out
 

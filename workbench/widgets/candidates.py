@@ -186,6 +186,7 @@ class CandidatesPanel(Panel):
             model=asked.model_name if asked else state.model_name,
             model_hash=asked.model_hash if asked else "",
             steps=asked.steps if asked else state.steps,
+            corrections=asked.corrections if asked else state.corrections,
             reference=str(getattr(state.reference, "name", "")),
             scorecard=str(state.scorecard or ""),
         )

@@ -60,7 +60,8 @@ class ConstraintsPanel(Panel):
         )
         self.lay_out([self._form()], [self._code_button], [self.code])
         self._fill(self.state.constraints)
-        inputs = [self.formula, self.atoms, self.group, self.count, self.steps, self.seed, self.guidance]
+        inputs = [self.formula, self.atoms, self.group, self.count, self.steps, self.corrections, self.seed,
+                  self.guidance]  # fmt: skip
         for one in inputs:
             one.observe(self._changed, "value")
         self.elements.observe(self._changed, "choices")
@@ -68,8 +69,8 @@ class ConstraintsPanel(Panel):
         self.guidance.observe(lambda change: setattr(self.targets, "strength", change["new"]), "value")
         self.crystal_system.observe(lambda _: self._offer_groups(), "value")
         self.state.watch(self._show_model, "model", "method")
-        self.state.watch(self._show_measured, "model", "method", "steps")
-        self.state.observe(lambda _: self._fill(self.state.constraints), ["constraints", "steps"])
+        self.state.watch(self._show_measured, "model", "method", "steps", "corrections")
+        self.state.observe(lambda _: self._fill(self.state.constraints), ["constraints", "steps", "corrections"])
         if load:
             self._offer_models()
 
@@ -87,6 +88,7 @@ class ConstraintsPanel(Panel):
         self.targets = Targets()
         self.count = W.BoundedIntText(min=1, max=100_000, **late)
         self.steps = W.BoundedIntText(min=1, max=1000, **late)
+        self.corrections = W.BoundedIntText(min=0, max=10, **late)
         self.seed = W.BoundedIntText(min=0, max=2**31 - 1, **late)
         self.measured = W.HTML()
         self.measured.add_class("mgb-hint")
@@ -107,9 +109,13 @@ class ConstraintsPanel(Panel):
         )
         numbers = self._pair(
             field("Crystals", self.count, "How many to generate"),
-            field("Denoising steps", self.steps, "Fewer is faster, more is better; each asks the network once or more"),
-            field("Guidance", self.guidance, "Strength of the conditions; 0 leaves them out, 2 is the paper's"),
             field("Seed", self.seed, "The same seed gives the same crystals"),
+            field("Denoising steps", self.steps, "Fewer is faster, more is better; each asks the network once or more"),
+            field(
+                "Corrections a step", self.corrections,
+                "How often the corrector moves the crystals before each step: each asks the network once more",
+            ),
+            field("Guidance", self.guidance, "Strength of the conditions; 0 leaves them out, 2 is the paper's"),
         )
         self.targets.add_class("mgb-section")
         numbers.add_class("mgb-section")
@@ -144,7 +150,8 @@ class ConstraintsPanel(Panel):
             self.group.value = constraints.space_group or 0
             self.targets.targets = {name: [t.low, t.high] for name, t in constraints.targets.items()}
             self.guidance.value, self.targets.strengths = strengths(constraints)
-            self.count.value, self.seed.value, self.steps.value = constraints.count, constraints.seed, self.state.steps
+            self.count.value, self.seed.value = constraints.count, constraints.seed
+            self.steps.value, self.corrections.value = self.state.steps, self.state.corrections
         finally:
             self._filling = False
         self._warn()
@@ -172,7 +179,7 @@ class ConstraintsPanel(Panel):
         self._filling = True  # what the form says itself need not be written back into it
         try:
             self.state.complaint = ""
-            self.state.steps = self.steps.value
+            self.state.steps, self.state.corrections = self.steps.value, self.corrections.value
             self.state.constraints = wanted
         finally:
             self._filling = False
@@ -232,7 +239,7 @@ class ConstraintsPanel(Panel):
         """What was measured of the base's steps; nothing of models that were not, and of other ways."""
         model = self.state.model if self.state.method == DIFFUSION else None
         runs = dial.measured(getattr(model, "base", None) or model.hash) if model is not None else None
-        self.measured.value = "" if runs is None else dial.hint(runs, self.state.steps)
+        self.measured.value = "" if runs is None else dial.hint(runs, self.state.steps, self.state.corrections)
 
     @guarded
     def _offer_models(self) -> None:
@@ -249,7 +256,7 @@ class ConstraintsPanel(Panel):
         model, state = self.state.model, self.state
         self.picker.show_model()
         ours = state.method == DIFFUSION
-        for one in (self.steps, self.guidance):
+        for one in (self.steps, self.corrections, self.guidance):
             one.layout.display = "" if ours else "none"
         if model is None and ours:
             self.targets.rows = []
@@ -284,7 +291,9 @@ class ConstraintsPanel(Panel):
     def _write_code(self) -> None:
         state = self.state
         said = (state.constraints, state.model_name or "base", state.steps)
-        how = {"way": state.method, "told": state.told, "at_once": at_once(state.model)}
+        how = {
+            "corrections": state.corrections, "way": state.method, "told": state.told, "at_once": at_once(state.model),
+        }  # fmt: skip
         self.code.text = f"{code.python(*said, **how)}\n\n# in a terminal\n{code.command(*said, **how)}"
 
 

@@ -91,6 +91,7 @@ class GeneratePanel(Panel):
             Asked(
                 constraints=state.constraints,
                 steps=state.steps,
+                corrections=state.corrections,
                 model_name=state.model_name,
                 model_hash=_hash(state.model) if state.method == DIFFUSION else "",
                 method=state.method,
@@ -195,7 +196,8 @@ class GeneratePanel(Panel):
                 "Judged against (empty: as shipped) to go on with them."
             )
         if asked.method != OWN:
-            state.steps, state.method, state.told = asked.steps, asked.method, dict(asked.told)
+            state.steps, state.corrections = asked.steps, asked.corrections
+            state.method, state.told = asked.method, dict(asked.told)
             state.constraints = asked.constraints
         self._run(asked)
 
@@ -274,7 +276,7 @@ def code_of(asked: Asked, model: Any) -> str:
     if asked.method == OWN:
         source = asked.told.get("source") or "PATH"
         return f"# in a terminal\n{_evaluate(shlex.quote(source), asked)}"
-    how = {"at_once": at_once(model), "way": asked.method, "told": asked.told}
+    how = {"corrections": asked.corrections, "at_once": at_once(model), "way": asked.method, "told": asked.told}
     said = (asked.constraints, asked.model_name or "base", asked.steps)
     judging = code.judging(moduli=_measured(asked), reference=asked.reference)
     return (
