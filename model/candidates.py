@@ -70,6 +70,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType({
     "dft_bulk_modulus": Column("Bulk modulus (DFT)", "GPa"),
     "dft_shear_modulus": Column("Shear modulus (DFT)", "GPa"),
     "ml_bulk_modulus": Column("Bulk modulus", "GPa"),
+    "bulk_modulus": Column("Bulk modulus (DFT or curve)", "GPa"),
     "bulk_modulus_misfit": Column("Misfit of the curve", about="energies off the equation of state, of their range"),
     "ml_shear_modulus": Column("Shear modulus", "GPa"),
     "elastic_anisotropy": Column("Elastic anisotropy", about="universal index; 0 where alike in all directions"),

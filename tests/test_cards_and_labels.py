@@ -16,7 +16,7 @@ from model.diffusion.crystal import CrystalDiffusion
 from model.execution import Cancelled
 from model.network.denoiser import GemNetDenoiser
 from model.properties import labels
-from model.properties.labels import LabelError, label, look_up_moduli
+from model.properties.labels import LabelError, joined_moduli, label, look_up_moduli, with_labels
 from model.relax.potential import Reading
 from model.sampling.model import CrystalModel
 from model.statistics import LabelStatistics
@@ -110,6 +110,19 @@ def test_dft_moduli_go_to_crystals_that_are_alone_with_their_formula(dataset, tm
     table.write_text("formula,modulus\nNaCl,1\n")
     with pytest.raises(LabelError, match="lacks the column bulk_modulus"):
         look_up_moduli({"train": dataset}, table)
+
+
+def test_a_joined_modulus_is_dfts_where_it_is_known_and_the_curves_elsewhere(dataset):
+    with pytest.raises(LabelError, match="lacks dft_bulk_modulus, ml_bulk_modulus"):
+        joined_moduli(dataset)
+    dft, ours = np.full((2, len(dataset)), np.nan, dtype=np.float32)
+    dft[:3], ours[2:6] = (10, 20, 30), (1, 2, 3, 4)
+    found = joined_moduli(with_labels(dataset, {"dft_bulk_modulus": dft, "ml_bulk_modulus": ours}, {}))
+    assert found.labels["bulk_modulus"][:6].tolist() == [10, 20, 30, 2, 3, 4]
+    assert np.isnan(found.labels["bulk_modulus"][6:]).all()
+    assert found.manifest["label_sources"]["bulk_modulus"] == "in GPa: DFT for 3 crystals, the equation of state for 3"
+    again = type(dataset).load(dataset.folder)
+    assert again.statistics.labels["bulk_modulus"].n == 6
 
 
 def metric(name, value, n, hits=None):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # relaxed together: few enough that one step of CHGNet stays well below the two seconds a cancel may take
 ATOMS_AT_ONCE = 160
-MEASURED = frozenset({"ml_bulk_modulus", "dft_bulk_modulus"})  # targets that take an equation of state to look at
+MEASURED = frozenset({"ml_bulk_modulus", "dft_bulk_modulus", "bulk_modulus"})  # take an equation of state
 
 
 def reference(folder: str = "") -> "Reference":

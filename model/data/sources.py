@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 NEEDED = ("material_id", "cif")
 PROPERTIES = (
     "space_group", "energy_above_hull", "formation_energy_per_atom", "dft_band_gap", "dft_mag_density",
-    "dft_bulk_modulus", "dft_shear_modulus", "ml_bulk_modulus", "hhi_score",
+    "dft_bulk_modulus", "dft_shear_modulus", "ml_bulk_modulus", "bulk_modulus", "hhi_score",
 )  # fmt: skip
 RENAMED = {"spacegroup.number": "space_group", "e_above_hull": "energy_above_hull", "band_gap": "dft_band_gap"}
 ROWS_AT_ONCE = 64  # few enough for a lively bar, enough to make the way to another process worth it

@@ -17,6 +17,7 @@ OBTAINED: Mapping[str, tuple[str, ...]] = {
     "dft_band_gap": ("dft_band_gap", "ml_band_gap"),
     "dft_bulk_modulus": ("dft_bulk_modulus", "ml_bulk_modulus"),
     "ml_bulk_modulus": ("ml_bulk_modulus", "dft_bulk_modulus"),
+    "bulk_modulus": ("dft_bulk_modulus", "ml_bulk_modulus"),
 }
 
 

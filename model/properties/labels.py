@@ -135,6 +135,19 @@ def look_up_moduli(splits: Mapping[str, Dataset], table: Path) -> dict[str, Data
     }  # fmt: skip
 
 
+def joined_moduli(dataset: Dataset) -> Dataset:
+    """The dataset with one bulk modulus for each crystal (`bulk_modulus`, GPa): DFT's, else the equation of state's.
+
+    Raises LabelError where one of the two labels, `dft_bulk_modulus` and `ml_bulk_modulus`, is not there yet.
+    """
+    if missing := {"dft_bulk_modulus", "ml_bulk_modulus"} - set(dataset.labels):
+        raise LabelError(f"The dataset lacks {', '.join(sorted(missing))}; both are joined into bulk_modulus.")
+    dft, ours = dataset.labels["dft_bulk_modulus"], dataset.labels["ml_bulk_modulus"]
+    known = np.isfinite(dft)
+    says = f"in GPa: DFT for {known.sum()} crystals, the equation of state for {(~known & np.isfinite(ours)).sum()}"
+    return with_labels(dataset, {"bulk_modulus": np.where(known, dft, ours)}, {"bulk_modulus": says})
+
+
 def with_labels(dataset: Dataset, labels: Mapping[str, np.ndarray], says: Mapping[str, str]) -> Dataset:
     """The dataset in its folder with these labels beside (or instead of) its own, and where they come from."""
     if dataset.folder is None:

@@ -18,7 +18,7 @@ SHIPPED = Path(__file__).resolve().parents[1] / "weights"  # readouts lie beside
 # labels that a readout may be taught, and the columns that hold what it says
 PREDICTED: Mapping[str, str] = MappingProxyType({
     "dft_band_gap": "ml_band_gap", "band_gap": "ml_band_gap", "dft_bulk_modulus": "predicted_bulk_modulus",
-    "ml_bulk_modulus": "predicted_bulk_modulus",
+    "ml_bulk_modulus": "predicted_bulk_modulus", "bulk_modulus": "predicted_bulk_modulus",
 })  # fmt: skip
 
 

@@ -75,7 +75,9 @@ def label(
         list[str] | None, typer.Option("--label", help="hhi_score, ml_mag_density, ml_bulk_modulus; all unless given.")
     ] = None,
     moduli: Annotated[
-        Path | None, typer.Option(help="CSV with formula and bulk_modulus: DFT moduli, looked up where unambiguous.")
+        Path | None,
+        typer.Option(help="CSV with formula and bulk_modulus: DFT moduli, looked up where unambiguous, and joined with "
+                     "ml_bulk_modulus as bulk_modulus."),
     ] = None,
     most: Annotated[int | None, typer.Option(min=1, help="Measure the first so many crystals of a split only.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one for each core.")] = 0,
@@ -94,6 +96,10 @@ def label(
                 )
         if moduli is not None:
             splits = labels.look_up_moduli(splits, moduli)
+            splits = {
+                name: labels.joined_moduli(dataset) if "ml_bulk_modulus" in dataset.labels else dataset
+                for name, dataset in splits.items()
+            }
     except (DatasetError, labels.LabelError, OSError) as error:
         raise fail(str(error)) from error
     for name, dataset in splits.items():
