@@ -1,7 +1,7 @@
 """Makes a figure's crystals: generated, relaxed, judged and measured, in folders that can be gone on with."""
 
 import tempfile
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,34 +27,45 @@ def make(plan: Plan, folder: Path | None = None, *, watch: Watch | None = None) 
     """
     if not plan.generates:
         return tables.table(plan.table)
-    return _generated(plan, folder, telling() if watch is None else watch)
-
-
-def _generated(plan: Plan, folder: Path | None, watch: Watch) -> "pd.DataFrame":
     import pandas as pd
 
-    from model.relax.chgnet import CHGNetPotential
-    from workbench.paper.properties import with_bulk_moduli
+    from model.properties.readouts import SHIPPED
+    from workbench.paper.properties import with_bulk_moduli, with_readout
 
-    potential = CHGNetPotential()
-    room = tempfile.TemporaryDirectory() if folder is None else nullcontext(str(folder))
-    with room as name:
-        parts = [_made(ask, Path(name) / _name(plan, ask), potential, watch) for ask in plan.asks]
+    watch = telling() if watch is None else watch
+    with room(folder) as name:
+        parts = [tables.judged_folder(place) for place in judged(plan, Path(name), watch)]
     found = pd.concat(parts, ignore_index=True)
     for flag in tables.FLAGS:
         if flag in found:
             found[flag] = found[flag].astype("boolean")
-    return with_bulk_moduli(found, potential=potential, watch=watch) if plan.bulk_modulus else found
+    found = with_bulk_moduli(found, watch=watch) if plan.bulk_modulus else found
+    return with_readout(found, SHIPPED / plan.readout) if plan.readout else found
+
+
+def room(folder: Path | None) -> AbstractContextManager[str]:
+    """Where runs are kept: a folder, or for a while."""
+    return tempfile.TemporaryDirectory() if folder is None else nullcontext(str(folder))
+
+
+def judged(plan: Plan, folder: Path, watch: Watch) -> list[Path]:
+    """The judged folders of all that a plan asks, below a folder; what is done already is not done again."""
+    from model.relax.chgnet import CHGNetPotential
+
+    potential = CHGNetPotential()
+    return [_judged(ask, folder / _name(plan, ask), potential, watch) for ask in plan.asks]
 
 
 def _name(plan: Plan, ask: Ask) -> str:
-    wish = ask.constraints
+    wish, walk = ask.constraints, ask.method
     about = [str(wish.space_group)] if wish.space_group else sorted(wish.chemical_system or ())
+    if len({one.method for one in plan.asks}) > 1:
+        about += [str(walk.steps), str(walk.corrections)]
     return "-".join([plan.figure, plan.preset, *about])
 
 
-def _made(ask: Ask, run: Path, potential: "Potential", watch: Watch) -> "pd.DataFrame":
-    """One ask's crystals, judged; each half is passed over where it is done already."""
+def _judged(ask: Ask, run: Path, potential: "Potential", watch: Watch) -> Path:
+    """One ask's crystals, generated and judged; each half is passed over where it is done already."""
     from model import io
     from model.evaluation.account import account
     from model.evaluation.reference import Reference
@@ -62,14 +73,14 @@ def _made(ask: Ask, run: Path, potential: "Potential", watch: Watch) -> "pd.Data
 
     if not tables.run_of(run).get("finished"):
         _generate(ask, run, watch)
-    judged = run.with_name(run.name + "-evaluated")
-    if not judged.exists():
+    out = run.with_name(run.name + "-evaluated")
+    if not out.exists():
         reading = io.read_crystals(run)
         judge_folder(
-            reading, judged, potential=potential, reference=Reference.shipped(), accounted=account(reading, run),
+            reading, out, potential=potential, reference=Reference.shipped(), accounted=account(reading, run),
             watch=watch,
         )  # fmt: skip
-    return tables.judged_folder(judged)
+    return out
 
 
 def _generate(ask: Ask, run: Path, watch: Watch) -> None:

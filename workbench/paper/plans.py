@@ -30,8 +30,8 @@ class Ask:
 class Plan:
     """One series of a figure under a preset.
 
-    `table` names the shipped table; `asks` are what is generated where `generates` says so, and `bulk_modulus` whether
-    that property is added to it. `says` is one sentence for the reader.
+    `table` names the shipped table; `asks` are what is generated where `generates` says so. `bulk_modulus` says whether
+    that property is added to it, `readout` which shipped readout's word. `says` is one sentence for the reader.
     """
 
     figure: str
@@ -40,6 +40,7 @@ class Plan:
     asks: tuple[Ask, ...]
     generates: bool
     bulk_modulus: bool = False
+    readout: str = ""
 
     @property
     def count(self) -> int:
@@ -52,7 +53,7 @@ class Plan:
         if not self.generates:
             return f"The crystals come from data/{self.table}.csv.gz; data/README.md tells how they were made."
         names = " and ".join(dict.fromkeys(ask.model for ask in self.asks))
-        steps = self.asks[0].method.steps
+        steps = " or ".join(str(steps) for steps in dict.fromkeys(ask.method.steps for ask in self.asks))
         return f"{self.count} crystals are generated now by `{names}` in {steps} steps each, relaxed and judged."
 
 
@@ -66,9 +67,11 @@ class _Figure:
     their_targets: Mapping[str, float] = field(default_factory=dict)
     systems: Sequence[str] = ()
     groups: Sequence[int] = ()
+    walks: Sequence[tuple[int, int]] = ()  # steps and corrections a step; empty: one walk, the usual one
     paper_count: int = 512
     quick_count: int = 0  # 0: quick draws from the table
     bulk_modulus: bool = False
+    readout: str = ""
 
 
 _FIGURES: Mapping[str, _Figure] = MappingProxyType({
@@ -83,6 +86,7 @@ _FIGURES: Mapping[str, _Figure] = MappingProxyType({
     ),
     "band_gap": _Figure(
         ours="base-band-gap", theirs="dft_band_gap", targets={"dft_band_gap": 3.0}, their_targets={"dft_band_gap": 3.0},
+        readout="readout-band-gap",
     ),
     "low_risk_magnets": _Figure(
         ours="base-magnetic-density-hhi", theirs="dft_mag_density_hhi_score",
@@ -97,6 +101,10 @@ _FIGURES: Mapping[str, _Figure] = MappingProxyType({
         targets={"energy_above_hull": 0.0}, their_targets={"energy_above_hull": 0.0},
         systems=tuple(system for systems in EXPLORED.values() for system in systems),
         paper_count=10_240,
+    ),
+    "steps": _Figure(
+        ours="base", theirs="mattergen_base", paper_count=64,
+        walks=tuple((steps, corrections) for corrections in (0, 1) for steps in (16, 32, 50, 100, 200, 1000)),
     ),
 })  # fmt: skip
 
@@ -113,15 +121,25 @@ def plan(table: str, preset: str, *, count: int | str | None = None, steps: int 
     one = _FIGURES[table]
     paper = preset == "paper"
     method = PUBLISHED if paper else Method()
-    method = method if steps is None else replace(method, steps=_whole("steps", steps))
+    walks = _walks(one, method, None if steps is None else _whole("steps", steps))
     many = one.paper_count if paper else one.quick_count or 1
     many = many if count is None else _whole("count", count)
     wishes = _wishes(one, one.their_targets if paper else one.targets, many)
     asks = tuple(
-        Ask(model=one.theirs if paper else one.ours, constraints=wish, method=method) for wish in wishes
+        Ask(model=one.theirs if paper else one.ours, constraints=wish, method=walk) for walk in walks for wish in wishes
     )
     generates = paper or (preset == "quick" and bool(one.quick_count))
-    return Plan(figure=table, preset=preset, table=table, asks=asks, generates=generates, bulk_modulus=one.bulk_modulus)
+    return Plan(
+        figure=table, preset=preset, table=table, asks=asks, generates=generates, bulk_modulus=one.bulk_modulus,
+        readout=one.readout,
+    )  # fmt: skip
+
+
+def _walks(one: _Figure, method: Method, steps: int | None) -> list[Method]:
+    """How the crystals of a series are walked to: one way, or several to compare; `steps` takes the place of theirs."""
+    told = one.walks or ((method.steps, method.corrections),)
+    walks = dict.fromkeys((steps or many, corrections) for many, corrections in told)
+    return [replace(method, steps=many, corrections=corrections) for many, corrections in walks]
 
 
 def _whole(name: str, value: int | str) -> int:

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model.execution import Watch
 from workbench import dial
-from workbench.paper import tables
+from workbench.paper.making import judged, room
+from workbench.paper.plans import Plan
+from workbench.paper.showing import telling
 from workbench.paper.tables import TableError, run_of
 
 if TYPE_CHECKING:
@@ -15,17 +18,17 @@ if TYPE_CHECKING:
 METRICS = {"S.U.N.": "sun", "stable": "stable", "novel": "novel", "unique": "unique", "RMSD": "rmsd", "P1": "p1"}
 
 
-def table(name: str) -> "pd.DataFrame":
-    """The table of a curve by name, `steps` beside the shipped base; one without rows where it is not there."""
+def make(plan: Plan, folder: Path | None = None, *, watch: Watch | None = None) -> "pd.DataFrame":
+    """The curve of a plan: the one that lies beside the shipped base, or made now where the plan says so.
+
+    With a `folder`, runs are kept below it, and what was broken off goes on there.
+    """
     import pandas as pd
 
-    path = dial.shipped() if name == "steps" else tables.folder() / f"{name}.csv"
-    if path.exists():
-        return pd.read_csv(path)
-    print(f"{path.name} is not in {tables.folder()}; data/README.md tells how it is made.")
-    names = ["steps", "corrections", "evaluations", "count"]
-    names += [part for short in METRICS.values() for part in (short, f"{short}_low", f"{short}_high")]
-    return pd.DataFrame({name: pd.Series(dtype=float) for name in names})
+    if not plan.generates:
+        return pd.read_csv(dial.shipped())
+    with room(folder) as name:
+        return gather(judged(plan, Path(name), telling() if watch is None else watch))
 
 
 def hints(runs: "pd.DataFrame") -> list[str]:
