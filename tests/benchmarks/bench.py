@@ -89,19 +89,19 @@ def rows(n: int = 5000) -> None:
     print(f"{n} candidates: a page is {sent / 1024:.1f} KiB, the hull's figure {len(hull.plot.figure) / 1024:.0f} KiB")
 
 
-def cancelling(times: int = 5) -> None:
-    """From pressing Cancel to the end of the run, while CHGNet relaxes crystals of up to 20 atoms."""
+def cancelling(model: str, amid: str, times: int, **targets: float) -> None:
+    """From pressing Cancel to the end of the run, amid what CHGNet does with crystals of up to 20 atoms."""
     from model.constraints import Constraints
     from workbench import methods, wearing
     from workbench.state import State
 
     state = State(reference=methods.reference())
-    state.model, state.steps = wearing.load("base"), 16
+    state.model, state.steps = wearing.load(model), 16
     methods.potential()
     waits = []
     for seed in range(times):
-        run = methods.begin(state, Constraints(count=8, seed=seed, n_atoms=(16, 20))).start()
-        while "force reading" not in state.run.judging:
+        run = methods.begin(state, Constraints(count=8, seed=seed, n_atoms=(16, 20), targets=targets)).start()
+        while amid not in state.run.judging and state.run.busy:
             time.sleep(0.02)
         time.sleep(0.3 * seed)
         start = time.perf_counter()
@@ -109,7 +109,7 @@ def cancelling(times: int = 5) -> None:
         run.wait(60)
         waits.append(time.perf_counter() - start)
         state.candidates = state.candidates.where(state.candidates.table["index"].to_numpy() < 0)
-    print(f"cancel amid CHGNet, n = {times}            longest {max(waits):.2f} s, median {sorted(waits)[times // 2]:.2f} s")
+    print(f"cancel amid {amid}, n = {times}      longest {max(waits):.2f} s, median {sorted(waits)[times // 2]:.2f} s")
 
 
 def painting() -> None:
@@ -153,7 +153,8 @@ def main() -> None:
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     importing()
     rows()
-    cancelling()
+    cancelling("base", "force reading", 5)
+    cancelling("base-bulk-modulus", "bulk moduli", 3, ml_bulk_modulus=300.0)
     if told.browser:
         painting()
 
