@@ -151,3 +151,26 @@ main(['train', '--data', {str(data)!r}, '--out', {str(tmp_path / "run")!r}, '--p
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert (tmp_path / "run" / "model" / "model.json").exists()
+
+
+@pytest.mark.parametrize("times", ["even", "plain"])
+def test_times_are_uniform_and_even_ones_have_a_share_each(times, data):
+    from model.diffusion.crystal import CrystalDiffusion
+    from model.diffusion.schedule import training_times
+    from model.randomness import Streams
+    from model.training.module import Teaching
+
+    recipe = QUICK.but(times=times)
+    teaching = Teaching(torch.nn.Linear(1, 1), CrystalDiffusion(), recipe, {})
+    many = torch.stack([teaching._times(Streams(0, torch.arange(16), torch.full((16,), step))) for step in range(500)])
+    shares = training_times(torch.arange(17) / 16)
+    inside = ((many >= shares[:-1]) & (many <= shares[1:])).float().mean()
+    assert inside == 1.0 if times == "even" else inside < 0.2
+    edges = training_times(torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0]))
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
+        assert ((many >= low) & (many < high)).float().mean() == pytest.approx(0.25, abs=0.03)
+
+
+def test_times_of_an_unknown_kind_are_a_sentence():
+    with pytest.raises(ValueError, match="even or plain; found 'odd'"):
+        QUICK.but(times="odd")

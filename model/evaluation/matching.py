@@ -181,8 +181,8 @@ class Nearest:
 # With fingerprints alone: of 1,834 pairs of known crystals of one formula with equally many atoms in their primitive
 # cells the matcher calls 87 % of those closer than CLOSE the same, 1.8 % of those beyond FAR, and none beyond 0.2. Of
 # 160 known crystals relaxed with CHGNet, 91 % stayed within CLOSE of themselves. Between the two it is left open.
-# Of 161 relaxed crystals of the shipped models whose formula is known, none of the 134 called novel is matched by a known
-# structure, and 20 of the 22 called known are.
+# Of 161 relaxed crystals of the shipped models whose formula is known, none of the 134 called novel is matched by a
+# known structure, and 20 of the 22 called known are.
 CLOSE, FAR = 0.03, 0.08
 
 

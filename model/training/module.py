@@ -99,8 +99,10 @@ class Teaching(pl.LightningModule):
         return self.diffusion.loss(self.diffusion.read(output, noised.noisy, noised.t), noised)
 
     def _times(self, streams: Streams) -> Float[Tensor, " batch"]:
-        """Uniform, but spread evenly over the batch: each crystal has its own share of [0, 1)."""
+        """Uniform; where the recipe says so spread evenly over the batch, each crystal with its own share of [0, 1)."""
         uniform, batch = streams.uniform()[:, 0], len(streams)
+        if self.recipe.times == "plain":
+            return training_times(uniform)
         return training_times((torch.arange(batch, device=uniform.device) + uniform) / batch)
 
     def _conditions(self, split: str, rows: Tensor, streams: Streams, *, dropout: bool) -> Conditions | None:

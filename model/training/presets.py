@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
+TIMES = ("even", "plain")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -31,8 +33,13 @@ class Recipe:
     checkpoint_every: int = 500
     precision: str = "32-true"
     fused: bool = False  # compile the network's blocks (model.network.fusing)
+    times: str = "even"  # over a batch: even, each crystal its own share of [0, 1); plain: each anywhere, as published
     forget: float = 0.2  # chance that a known condition is hidden from the model, p_unconditional
     patience: int = 0  # validations without a lower loss after which a run ends; 0: it never ends early
+
+    def __post_init__(self) -> None:
+        if self.times not in TIMES:
+            raise ValueError(f"The times of a recipe are {' or '.join(TIMES)}; found {self.times!r}.")
 
     def but(self, **changes: Any) -> "Recipe":
         """The same recipe with some entries changed; None changes nothing."""
@@ -58,7 +65,7 @@ PRESETS: Mapping[str, Recipe] = MappingProxyType({
     # the published sizes; batch over all devices, learning rate and clipping as in section 4.3
     "paper": Recipe(
         network={"energy": True}, steps=1_740_000, batch_size=512, learning_rate=1e-4, warmup=0, decay=0.0,
-        average=0.0, validate_every=5000, clip=0.5, clip_by="value", know_cells=False, hybrid=0.01,
+        average=0.0, validate_every=5000, clip=0.5, clip_by="value", know_cells=False, hybrid=0.01, times="plain",
     ),
 })
 
