@@ -144,7 +144,7 @@ def test_a_card_says_what_the_files_say(tmp_path):
     run.mkdir()
     judged.mkdir()
     told = {"model": {"name": "little", "hash": made.hash}, "constraints": {"count": 9, "targets": {"dft_band_gap": [3.0, 3.0]}},
-            "method": {"steps": 100, "guidance": 2.0}}
+            "method": {"steps": 100, "corrections": 1, "guidance": 2.0}}
     (run / "run.json").write_text(json.dumps(told))
     card = {"made": 9, "judged": 8, "missing": {"s0-0004": "Atoms overlap."}, "energy_model": "CHGNet", "reference": "MP",
             "metrics": {"stable": metric("stable", 4 / 9, 9, 4), "energy above hull": metric("e", 0.25, 8),
@@ -155,7 +155,7 @@ def test_a_card_says_what_the_files_say(tmp_path):
     for part in ("# little", "For tests.", made.hash, "65 crystals in 7 steps", "It listens.", "dft_band_gap = 3 (n = 9",
                  "| stable | 44.4% [10.0%, 90.0%], 4 | 9 |", "| energy above hull | 0.25 eV/atom | 8 |", "Atoms overlap.", "obtained median 2.9, mean 2.833 (n = 3)", "those taught have mean 2, at most 5"):
         assert part in text
-    assert "| `little` | dft_band_gap = 3 | 9 | 44.4%" in honest_table(tmp_path)
+    assert "| `little` | dft_band_gap = 3 | 9 | 100 and corrector | 44.4%" in honest_table(tmp_path)
     assert "median 2.9 (data: mean 2)" in honest_table(tmp_path)
     assert "unknown" not in text
     assert not math.isnan(json.loads((tmp_path / "little" / "scorecard.json").read_text())["made"])

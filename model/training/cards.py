@@ -133,7 +133,7 @@ def in_words(found: Mapping[str, Mapping[str, Any]]) -> str:
 
 def honest_table(weights: Path) -> str:
     """All shipped models side by side, from their scorecards: what was asked, how good and how obedient."""
-    rows = ["| model | asked | n | stable | S.U.N. | RMSD, atoms paired | obtained |", "|---|---|---|---|---|---|---|"]
+    rows = ["| model | asked | n | steps | stable | S.U.N. | RMSD, atoms paired | P1 | obtained |", f"|{'---|' * 9}"]
     for path in sorted(weights.glob(f"*/{SCORECARD}")):
         card = json.loads(path.read_text(encoding="utf-8"))
         metrics = card["metrics"]
@@ -142,11 +142,18 @@ def honest_table(weights: Path) -> str:
         if (hits := metrics.get("space group as asked", {}).get("value")) is not None:
             got.append(f"{hits:.1%} in the group asked for")
         shares = [f"{m['value']:.1%} [{m['low']:.1%}, {m['high']:.1%}]" for m in (metrics["stable"], metrics["S.U.N."])]
-        far = metrics.get("RMSD, atoms paired", {}).get("value")
-        moved = f"{far:.2f} Å" if far is not None else ""
-        rows.append(f"| `{path.parent.name}` | {_wishes(card.get('run', {}))} | {card['made']} | "
-                    f"{' | '.join(shares)} | {moved} | {', '.join(got)} |")
+        far, plain = (metrics.get(name, {}).get("value") for name in ("RMSD, atoms paired", "P1"))
+        moved, flat = (f"{far:.2f} Å" if far is not None else ""), (f"{plain:.0%}" if plain is not None else "")
+        cells = [f"`{path.parent.name}`", _wishes(card.get("run", {})), str(card["made"]), _walk(card.get("run", {})),
+                 *shares, moved, flat, ", ".join(got)]  # fmt: skip
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def _walk(run: Mapping[str, Any]) -> str:
+    """How many steps a run took, and whether with a corrector."""
+    method = run.get("method", {})
+    return f"{method.get('steps', '')}{' and corrector' if method.get('corrections') else ''}"
 
 
 def quality(scorecard: Mapping[str, Any]) -> str:
