@@ -230,9 +230,9 @@ def test_the_dial_stands_where_the_shipped_base_was_measured_to_need_no_more_and
     assert State().steps == dial.usual(runs)
     assert f"{State().steps} steps give" in dial.hint(runs, State().steps)
     assert "1000 steps give" in dial.hint(runs, 950)
-    assert "100 steps with a corrector give" in dial.hint(runs, 90, 2)
+    assert "100 steps with one correction each give" in dial.hint(runs, 90, 2)
     smoothest, best = runs.loc[runs["rmsd"].idxmin()], runs.loc[runs["sun"].idxmax()]
-    assert f"{smoothest['rmsd']:.2f} Å for {smoothest['evaluations'] / 100:.2g} times the work" in dial.hint(runs, 100)
+    assert f"{smoothest['rmsd']:.2f} Å for {smoothest['evaluations'] / 100:.0f} times the work" in dial.hint(runs, 100)
     assert dial.hint(runs, int(best["steps"]), int(best["corrections"])).count("times the work") == 1, "itself is not told twice"
     assert dial.measured("of no shipped base") is None
 

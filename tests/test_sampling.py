@@ -72,6 +72,12 @@ def test_an_oracle_recovers_known_crystals(known, name, corrections, steps):
     assert (found.numbers == known.numbers).all()
 
 
+def test_whoever_watches_is_asked_after_every_correction_too(known):
+    way, seen = plan(Oracle(known), known, scheme=SCHEMES["ancestral"], corrections=2), []
+    walk(way, way.diffusion.prior(known.n_atoms, way.streams), grid(4), lambda done, _: seen.append(done))
+    assert seen == [0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4]
+
+
 class Normal:
     """The exact answer for cells that are normal around a cube: a case whose path is known in closed form."""
 

@@ -1,6 +1,7 @@
 """Training: losses fall, a killed run goes on exactly, other recipes are refused, the process needs little."""
 
 import csv
+import itertools
 import os
 import signal
 import subprocess
@@ -167,7 +168,7 @@ def test_times_are_uniform_and_even_ones_have_a_share_each(times, data):
     inside = ((many >= shares[:-1]) & (many <= shares[1:])).float().mean()
     assert inside == 1.0 if times == "even" else inside < 0.2
     edges = training_times(torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0]))
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in itertools.pairwise(edges):
         assert ((many >= low) & (many < high)).float().mean() == pytest.approx(0.25, abs=0.03)
 
 

@@ -47,6 +47,7 @@ def test_all_files_hold_the_same_crystals_in_one_order(candidates, tmp_path):
     assert stems == {file.stem for file in (folder / "poscar").iterdir()}
     assert len(stems) == 4
     assert [file.stem for file in (folder / "cif-relaxed").iterdir()] == ["s0-0001"]
+    assert [file.stem for file in (folder / "poscar-relaxed").iterdir()] == ["s0-0001"]
     for place in ("cif", "poscar"):
         again = read_crystals(folder / place)
         assert not again.skipped
@@ -55,6 +56,21 @@ def test_all_files_hold_the_same_crystals_in_one_order(candidates, tmp_path):
     for entry in folder.iterdir():
         assert entry.name in said or entry.name == "README.md", f"the README does not say what {entry.name} is"
     assert "eV/atom" in said
+
+
+def test_the_database_of_relaxed_crystals_speaks_of_them(candidates, tmp_path):
+    from ase.db import connect
+
+    told = candidates.learn(space_group=["P1"] * 4, relaxed_space_group=["Fm-3m"] * 4, volume=[50.0] * 4, relaxed_volume=[40.0] * 4)
+    folder = export.write(export.select(told, [], {"s0-0001": told.crystals[1]}), tmp_path / "out")
+    one = next(connect(folder / "relaxed.db").select())
+    assert (one.space_group, one.cell_volume) == ("Fm-3m", 40.0)
+    assert next(connect(folder / "crystals.db").select()).space_group == "P1"
+
+
+def test_a_place_that_cannot_be_written_is_a_sentence(candidates):
+    with pytest.raises(export.ExportError, match="name another"):
+        export.write(export.select(candidates, [], {}), "/proc/nope/out")
 
 
 def test_names_that_look_like_numbers_survive_the_database(candidates, tmp_path):

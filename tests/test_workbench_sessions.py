@@ -1,6 +1,7 @@
 """Sessions: what was kept comes back the same, what is damaged comes back as far as it can, nothing is half written."""
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from model.crystals import PER_ATOM, PER_CRYSTAL, Crystals
 from model.testing import famous, famous_names
 from workbench import keeping
 from workbench.paths import PathError
+from workbench.runs import unsettled
 from workbench.sessions import store
 from workbench.sessions.session import Session, name_for
 from workbench.state import State
@@ -349,9 +351,117 @@ def test_deleting_asks_once_more(tmp_path, crystals):
     assert folder.exists()
     sessions.keep.click()
     assert folder.exists()
+    other = folder.with_name("other")
+    shutil.copytree(folder, other)
+    sessions.refresh()
     sessions.remove.click()
+    assert sessions.which.disabled, "while it is asked, nothing else can be chosen"
+    sessions.which.value = str(other)
     sessions.sure.click()
-    assert not folder.exists()
+    assert (folder.exists(), other.exists()) == (False, True), "what the button named"
+    assert not sessions.which.disabled
+    assert (len(state.candidates), state.asked) == (0, None), "else the next click would keep it again"
+    sessions.keeper.close()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said", "again"),
+    [
+        (lambda rows: [",".join(row.split(",")[1:]) for row in rows], "lacks the columns id and status", 5),
+        (lambda rows: [*rows, rows[2]], "1 rows of candidates.csv are cut off or told twice", 0),
+        (lambda rows: [*rows[:-1], rows[-1][:30]], "1 rows of candidates.csv are cut off or told twice", 1),
+    ],
+)
+def test_rows_that_cannot_be_trusted_are_judged_again(session, tmp_path, damage, said, again):
+    store.save(session, tmp_path / "a")
+    table = tmp_path / "a" / store.TABLE
+    table.write_text("\n".join(damage(table.read_text().strip().splitlines())) + "\n")
+    opened = store.load(tmp_path / "a")
+    assert any(said in sentence for sentence in opened.missing)
+    assert opened.session.candidates.table["id"].tolist() == session.candidates.table["id"].tolist()
+    assert len(unsettled(opened.session.candidates)) == again
+
+
+def test_one_broken_frame_loses_one_crystal(session, tmp_path):
+    store.save(session, tmp_path / "a")
+    for file in (store.CRYSTALS, store.RELAXED):
+        place = tmp_path / "a" / file
+        place.write_text(place.read_text().replace("Lattice", "Lettuce", 1))
+    opened = store.load(tmp_path / "a")
+    assert (len(opened.session.candidates), len(opened.session.relaxed)) == (4, 4)
+    assert [sentence for sentence in opened.missing if "1 of the 5 crystals in" in sentence] == list(opened.missing[:2])
+
+
+def test_a_session_without_its_crystals_is_listed_and_can_be_deleted(session, tmp_path):
+    store.save(session, tmp_path / "a")
+    (tmp_path / "a" / store.CRYSTALS).unlink()
+    assert [entry.name for entry in store.listed(tmp_path)] == ["a"]
+    store.delete(tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+def test_crystals_that_are_gone_are_missed(session, tmp_path):
+    store.save(session, tmp_path / "a")
+    (tmp_path / "a" / store.CRYSTALS).write_text("")
+    assert "The crystals of 5 rows of the table are gone." in store.load(tmp_path / "a").missing
+
+
+@pytest.mark.parametrize(("told", "said"), [
+    ({"corrections": 99}, "says of corrections"), ({"steps": -5}, "says of steps"), ({"version": "3"}, "found '3'"), ({"version": None}, "found None"),
+    ({"chosen": [[1]]}, ""), ({"corrections": None}, "does not say corrections"),
+])
+def test_what_no_bench_writes_is_a_sentence(session, tmp_path, told, said):
+    store.save(session, tmp_path / "a")
+    about = tmp_path / "a" / store.ABOUT
+    about.write_text(json.dumps({k: v for k, v in (json.loads(about.read_text()) | told).items() if v is not None}))
+    opened = store.load(tmp_path / "a")
+    assert any(said in sentence for sentence in opened.missing) or not said
+    assert (opened.session.steps in range(1001), opened.session.corrections in range(11)) == (True, True)
+
+
+def test_a_damaged_session_is_looked_at_without_a_copy_and_not_gone_on_with_unknown(session, tmp_path, crystals):
+    store.save(session, tmp_path / "sessions" / "a")
+    (tmp_path / "sessions" / "a" / store.ABOUT).unlink()
+    state, generate, sessions = bench(tmp_path, crystals)
+    sessions.which.value = str(tmp_path / "sessions" / "a")
+    for _ in range(2):
+        sessions.open.click()
+        sessions.keeper.keep()
+    assert len(state.candidates) == 5
+    assert [folder.name for folder in (tmp_path / "sessions").iterdir()] == ["a"]
+    generate._resume(None)
+    assert "no run to go on with" in generate.notice.sentence
+    sessions.keeper.close()
+
+
+def test_an_error_of_the_sessions_panel_stays_until_something_else_is_said(tmp_path, crystals):
+    state, _, sessions = bench(tmp_path, crystals)
+    sessions.say("This cannot be.", "error")
+    state.session = ("a", "", 7)
+    assert sessions.notice.sentence == "This cannot be."
+    state.session = ("a", "The disk is full.", 8)
+    assert sessions.notice.sentence == "The disk is full."
+    state.session = ("a", "", 9)
+    assert sessions.notice.sentence == ""
+    sessions.keeper.close()
+
+
+def test_opening_a_session_rights_a_form_that_contradicted_itself_and_forgets_the_filters_of_another(session, tmp_path, crystals):
+    from workbench.widgets.candidates import CandidatesPanel
+    from workbench.widgets.constraints import ConstraintsPanel
+
+    store.save(session, tmp_path / "sessions" / "a")
+    state, generate, sessions = bench(tmp_path, crystals)
+    form, table = ConstraintsPanel(state, load=False), CandidatesPanel(state)
+    state.constraints = session.constraints
+    form.formula.value = "CaTiO3"
+    assert state.complaint
+    table.table.filters = {"formula": "Zr"}
+    sessions.which.value = str(tmp_path / "sessions" / "a")
+    sessions.open.click()
+    assert (state.complaint, form.formula.value, table.table.filters) == ("", "", {})
+    assert not generate.start.disabled
+    assert state.begun == session.created
     sessions.keeper.close()
 
 

@@ -49,13 +49,12 @@ def hint(runs: "pd.DataFrame", steps: int, corrections: int = 0) -> str:
     here = runs.loc[_nearest(runs, steps, corrections)]
     others = dict.fromkeys((runs["sun"].idxmax(), runs["rmsd"].idxmin()))
     rest = [
-        f"{_walk(best)} {best['sun']:.0%} and {best['rmsd']:.2f} Å for {best['evaluations'] / here['evaluations']:.2g} "
-        "times the work"
+        f"{_walk(best)} {best['sun']:.0%} and {best['rmsd']:.2f} Å for {_times(best, here)} times the work"
         for best in (runs.loc[row] for row in others if row != here.name)
     ]
     first = (
-        f"Measured, n = {here['count']:.0f} each: {_walk(here)} give {here['sun']:.0%} S.U.N. and crystals "
-        f"{here['rmsd']:.2f} Å from rest"
+        f"Measured of {here['model']} with nothing asked, n = {here['count']:.0f} each: {_walk(here)} give "
+        f"{here['sun']:.0%} S.U.N. and crystals {here['rmsd']:.2f} Å from rest"
     )
     return "; ".join([first, *rest]) + "."
 
@@ -68,4 +67,9 @@ def _nearest(runs: "pd.DataFrame", steps: int, corrections: int) -> int:
 
 
 def _walk(run: "pd.Series") -> str:
-    return f"{run['steps']:.0f} steps{' with a corrector' if run['corrections'] else ''}"
+    return f"{run['steps']:.0f} steps{' with one correction each' if run['corrections'] else ''}"
+
+
+def _times(run: "pd.Series", other: "pd.Series") -> str:
+    ratio = run["evaluations"] / other["evaluations"]
+    return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.2g}"

@@ -20,6 +20,7 @@ from model.crystals import Crystals
 FORMATS = ("cif", "csv", "extxyz", "poscar", "ase")
 VASP = "vasp"  # asked for beside them: it takes seconds for a few crystals, and suits only what is worth the DFT
 
+MEASURED_TWICE = ("space_group", "space_group_number", "space_group_tight", "volume")  # and again after relaxing
 OTHERWISE = {"id": "name", "formula": "reduced_formula", "energy": "energy_per_atom", "volume": "cell_volume"}
 
 CITATION = """\
@@ -97,8 +98,11 @@ def write(
     folder = Path(folder).expanduser()
     if folder.exists():
         raise ExportError(f"{folder} exists already, and nothing is ever overwritten; name another folder.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise ExportError(f"Nothing can be written to {folder}: {error.strerror or error}; name another.") from error
     try:
         _fill(selection, draft, tuple(formats), origin)
         draft.chmod(0o755)
@@ -216,11 +220,18 @@ def _poscar(selection: Selection, folder: Path) -> list[str]:
 
     from model.io import to_structures
 
-    (folder / "poscar").mkdir()
-    for stem, structure in zip(_names(selection), to_structures(selection.candidates.crystals), strict=True):
-        text = Poscar(structure.get_sorted_structure(), comment=stem).get_str()
-        (folder / "poscar" / f"{stem}.vasp").write_text(text, encoding="utf-8")
-    return ["- `poscar/`: VASP POSCAR files, atoms sorted by element"]
+    lines = ["- `poscar/`: VASP POSCAR files as generated, atoms sorted by element"]
+    parts = [("poscar", _names(selection), selection.candidates.crystals)]
+    names, relaxed = _relaxed(selection)
+    if names:
+        parts.append(("poscar-relaxed", names, relaxed))
+        lines.append("- `poscar-relaxed/`: the same after relaxation")
+    for place, stems, crystals in parts:
+        (folder / place).mkdir()
+        for stem, structure in zip(stems, to_structures(crystals), strict=True):
+            text = Poscar(structure.get_sorted_structure(), comment=stem).get_str()
+            (folder / place / f"{stem}.vasp").write_text(text, encoding="utf-8")
+    return lines
 
 
 def _ase(selection: Selection, folder: Path) -> list[str]:
@@ -231,10 +242,17 @@ def _ase(selection: Selection, folder: Path) -> list[str]:
     lines = ["- `crystals.db`: ASE database (SQLite) of the generated crystals: `ase.db.connect('crystals.db')`"]
     names, relaxed = _relaxed(selection)
     if names:
-        known = {row["name"]: row for row in rows}
-        _database(folder / "relaxed.db", to_atoms(relaxed), [known[str(name)] for name in names])
+        told = {str(row["id"]): row for row in map(_after, selection.candidates.table.to_dict("records"))}
+        _database(folder / "relaxed.db", to_atoms(relaxed), [_keys(_plain(told[name])) for name in names])
         lines.append("- `relaxed.db`: the same after relaxation")
     return lines
+
+
+def _after(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row that speaks of the relaxed crystal: what was measured after relaxing takes the place of what was before."""
+    later = {name: row[f"relaxed_{name}"] for name in MEASURED_TWICE if f"relaxed_{name}" in row}
+    gone = {*MEASURED_TWICE, *(f"relaxed_{name}" for name in MEASURED_TWICE), "density"}
+    return {name: value for name, value in row.items() if name not in gone} | later
 
 
 def _database(file: Path, atoms: Sequence[Any], rows: Sequence[Mapping[str, Any]]) -> None:

@@ -1,19 +1,20 @@
 """Keeping: the state is written into its session's folder as it happens, and a session is laid back into a state."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from workbench.runs import unsettled
 from workbench.sessions import store
 from workbench.sessions.session import Session, name_for, now
-from workbench.state import OWN, Asked, RunStatus, State, folder_of
+from workbench.state import OWN, Asked, RunStatus, State, folder_of, no_candidates
 
 PERIOD = 1.5  # seconds between two writes of one session
 WATCHED = ("candidates", "relaxed", "selection", "chosen", "narrowed", "figures", "run")
 
 
-def session_of(state: State, name: str, created: str) -> Session:
+def session_of(state: State, name: str) -> Session:
     """What is kept of a state, at this moment."""
     with state.lock:
         fresh = Asked(
@@ -24,7 +25,7 @@ def session_of(state: State, name: str, created: str) -> Session:
         asked = state.asked or fresh
         return Session(
             name=name,
-            created=created,
+            created=state.begun or now(),
             constraints=asked.constraints,
             candidates=state.candidates,
             steps=asked.steps,
@@ -46,6 +47,14 @@ def session_of(state: State, name: str, created: str) -> Session:
         )
 
 
+def clear(state: State) -> None:
+    """Take all crystals off the bench, and what was asked of them; the constraints stay."""
+    with state.lock:
+        state.selection, state.chosen, state.narrowed = "", (), {}
+        state.relaxed, state.paths, state.scorecard, state.asked = {}, {}, None, None
+        state.candidates, state.begun, state.run = no_candidates(), "", RunStatus()
+
+
 def lay_out(session: Session, state: State) -> None:
     """Put a session back on the bench. Raises RuntimeError while a run is under way."""
     if state.run.busy:
@@ -63,7 +72,8 @@ def lay_out(session: Session, state: State) -> None:
                             reference=session.reference_folder)  # fmt: skip
         if session.method != OWN:
             state.method, state.told = session.method, dict(session.told)
-        state.constraints = session.constraints
+        state.constraints, state.complaint = session.constraints, ""  # the form is filled anew
+        state.begun = session.created
         if session.steps:
             state.steps, state.corrections = session.steps, session.corrections
         state.relaxed = dict(session.relaxed)
@@ -98,7 +108,7 @@ class Keeper:
         self.state, self.root = state, root
         self.folder: Path | None = None
         self.trouble = ""
-        self._created = ""
+        self._at_rest: Any = None  # candidates of a damaged session: kept again once there are others
         self._there: dict[str, Any] = {}
         self._dirty = threading.Event()
         self._writing = threading.Lock()
@@ -114,8 +124,10 @@ class Keeper:
         """
         with self.state.lock:  # at once: else the one might be written into the folder of the other
             lay_out(opened.session, self.state)
+            if not opened.asked:  # nobody knows of what, so it cannot be gone on with
+                self.state.asked, self.state.run = None, replace(self.state.run, phase="done")
             self.folder = None if opened.missing else folder
-            self._created = opened.session.created
+            self._at_rest = self.state.candidates if opened.missing else None
             self.state.session = (str(self.folder or ""), "", self.state.session[2] + 1)
 
     def keep(self) -> None:
@@ -126,12 +138,12 @@ class Keeper:
     def _keep(self) -> None:
         state = self.state
         with state.lock:  # a new run empties the state under this lock: never write that into the folder of the old one
-            if not len(state.candidates):
+            if not len(state.candidates) or state.candidates is self._at_rest:
                 return
             if self.folder is None:
-                self._created = now()
+                state.begun = now()
                 self.folder = self._free(name_for(state.asked.constraints if state.asked else state.constraints))
-            folder, session = self.folder, session_of(state, self.folder.name, self._created)
+            folder, session = self.folder, session_of(state, self.folder.name)
         now_there = self._parts(folder, session)
         store.save(session, folder, [name for name, value in now_there.items() if self._there.get(name) != value])
         self._there = now_there

@@ -109,6 +109,7 @@ class State(HasTraits):
     preview = Instance(Preview, allow_none=True, help="the running batch")
     asked = Instance(Asked, allow_none=True, help="what the run was asked that made the candidates")
     other = AnyTrait(None, allow_none=True, help="the Session that what is on the bench is compared with")
+    begun = Unicode("", help="when what is on the bench was begun, in UTC; empty before it is kept")
     session = Tuple(
         default_value=("", "", 0),
         help="the folder that keeps this work, why it could not be kept, and how often it was",

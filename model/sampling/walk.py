@@ -72,6 +72,8 @@ def walk(
             answer = ask(noisy, at)
             noisy = plan.diffusion.correct(noisy, answer, at, to, plan.streams, averaged=plan.published)
             noisy = shown.put(ask.set_aside(noisy), at)
+            if look is not None:  # a step may be long: who watches can stop it after any of its evaluations
+                look(done - 1, noisy)
         answer = ask(noisy, at)
         lean = _extrapolated(plan, answer, last, at, to, n)
         last = (answer, at)

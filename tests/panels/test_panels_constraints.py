@@ -96,6 +96,21 @@ def test_a_group_without_crystals_of_that_size_is_said(state):
     assert "No training crystal of space group 62 has 5 atoms" in panel.notice.sentence
     panel.atoms.value = "4-6"
     assert panel.notice.sentence == ""
+    panel.atoms.value, panel.formula.value = "", "CaTiO3"
+    assert "No training crystal of space group 62 has a multiple of 5 atoms" in panel.notice.sentence
+    panel.group.value, panel.formula.value = 221, ""
+    assert panel.notice.sentence == "There is no training crystal of space group 221."
+    panel.group.value, panel.atoms.value = 0, "500"
+    assert "No training crystal has 500 atoms" in panel.notice.sentence
+
+
+def test_the_box_names_the_model_that_is_used(state, until):
+    panel = ConstraintsPanel(state, load=False)
+    panel.picker.offer()
+    panel.model.value = "nosuch"
+    until(lambda: panel.notice.kind == "error")
+    assert "nosuch" in panel.notice.sentence
+    assert (panel.model.value, state.model_name) == ("known", "known")
 
 
 def test_targets_beyond_the_data_say_how_far():
@@ -170,11 +185,11 @@ def test_the_steps_dial_tells_what_was_measured_of_the_shipped_base_and_nothing_
     panel = ConstraintsPanel(state, load=False)
     assert panel.measured.value == ""
     state.model = SimpleNamespace(**vars(model) | {"base": load("base").hash})
-    assert "Measured, n = " in panel.measured.value
+    assert "Measured of base with nothing asked, n = " in panel.measured.value
     panel.steps.value = 200
     assert "200 steps give" in panel.measured.value
     panel.corrections.value = 1
-    assert "200 steps with a corrector give" in panel.measured.value
+    assert "200 steps with one correction each give" in panel.measured.value
     state.method = "substitution"
     assert panel.measured.value == ""
 

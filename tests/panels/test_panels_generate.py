@@ -109,6 +109,17 @@ def test_the_corrector_walks_as_it_is_set_is_kept_and_gone_on_with(crystals, tmp
     sessions.keeper.close()
 
 
+def test_a_path_holds_each_step_once_though_corrections_are_told_too(crystals):
+    from model.execution import Progress
+    from workbench.runs import Run
+
+    state = State()
+    run = Run(state, lambda *_: None, None, None, Constraints(count=1))
+    for done in (0, 0, 1, 1, 2, 2, 3, 0, 1, 1, 2):
+        run._step(Progress(stage="denoise", unit="steps", done=done, total=3, payload=crystals[0]))
+    assert [step for step, _ in run._frames] == [1, 2], "begun anew after the third"
+
+
 def test_what_was_judged_against_a_reference_of_ones_own_is_opened_and_gone_on_with_against_it(crystals, model, tmp_path, until):
     from model.evaluation.reference import Reference
     from workbench.sessions import store

@@ -18,6 +18,14 @@ def test_each_panel_stands_alone(name):
     assert panel.children
 
 
+@pytest.mark.parametrize("name", widgets.__all__)
+def test_no_panel_takes_a_name_that_ipywidgets_uses_itself(name):
+    import ipywidgets as W
+
+    own = {word for part in getattr(widgets, name).__mro__ if issubclass(part, Panel) for word in vars(part) if not word.startswith("__")}
+    assert {word for word in own if hasattr(W.VBox, word)} <= {"_trait_default_generators", "_all_trait_default_generators", "_traits", "_static_immutable_initial_values", "_descriptors", "_instance_inits"}
+
+
 def test_no_panel_imports_another():
     homes = set(widgets._HOMES.values())
     for home in homes:

@@ -26,6 +26,7 @@ _PLAIN = {
     "name": str, "created": str, "steps": int, "corrections": int, "method": str, "told": dict, "model_name": str,
     "model_hash": str, "reference": str, "reference_folder": str, "scorecard": str, "selection": str, "figures": dict,
 }  # fmt: skip
+_WITHIN: Mapping[str, range] = {"steps": range(1001), "corrections": range(11)}  # what a form can ask for
 
 
 class SessionError(ValueError):
@@ -34,10 +35,14 @@ class SessionError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """A session as far as it could be read, and a sentence for each thing that is missing."""
+    """A session as far as it could be read, and a sentence for each thing that is missing.
+
+    `asked` says whether it is known what was asked for.
+    """
 
     session: Session
     missing: tuple[str, ...] = ()
+    asked: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,19 +111,23 @@ def load(folder: Path) -> Opened:
         raise SessionError(f"There is no session in {folder}.")
     missing: list[str] = []
     about = _part(missing, "what was asked for", lambda: _read_about(folder / ABOUT)) or {}
-    crystals, ids = _part(missing, "the crystals", lambda: _read_crystals(folder / CRYSTALS)) or (Crystals.empty(), [])
-    relaxed, names = _part(missing, "the relaxed crystals", lambda: _read_crystals(folder / RELAXED)) or (None, [])
-    table = _part(missing, "the table of verdicts", lambda: _read_table(folder / TABLE))
-    if len(missing) == 4:
+    crystals, ids = _part(missing, "the crystals", lambda: _read_crystals(folder / CRYSTALS, missing)) or (
+        Crystals.empty(), [],
+    )  # fmt: skip
+    relaxed, names = _part(missing, "the relaxed crystals", lambda: _read_crystals(folder / RELAXED, missing)) or (
+        Crystals.empty(), [],
+    )  # fmt: skip
+    table = _part(missing, "the table of verdicts", lambda: _read_table(folder / TABLE, missing))
+    if not about and not ids and not names and table is None:
         raise SessionError(f"Nothing in {folder} can be read as a session.")
     constraints = (
         _part(missing, "the constraints", lambda: Constraints.from_json(about["constraints"])) if about else None
     )
-    constraints = constraints or Constraints()
+    asked, constraints = constraints is not None, constraints or Constraints()
     candidates = _matched(crystals, ids, table, constraints, missing)
     known = set(candidates.table["id"])
     plain = {name: value for name in _PLAIN if (value := _told(about, name, missing)) is not None}
-    chosen = _part(missing, "what was chosen", lambda: list(about.get("chosen", ()))) or []
+    chosen = _part(missing, "what was chosen", lambda: [str(name) for name in about.get("chosen", ())]) or []
     narrowed = _part(missing, "what brushes let through", lambda: _ranges(about.get("narrowed", {}))) or {}
     kept, broken = paths.listed(folder / PATHS, ids)
     if broken:
@@ -129,13 +138,12 @@ def load(folder: Path) -> Opened:
             paths=kept,
             constraints=constraints,
             candidates=candidates,
-            relaxed={name: relaxed[row] for row, name in enumerate(names) if name in known}
-            if relaxed is not None
-            else {},
+            relaxed={name: relaxed[row] for row, name in enumerate(names) if name in known},
             chosen=tuple(name for name in chosen if name in known),
             narrowed=narrowed,
         ),
         missing=tuple(missing),
+        asked=asked,
     )
 
 
@@ -161,7 +169,10 @@ def _why(error: Exception) -> str:
 def _told(about: Mapping[str, Any], name: str, missing: list[str]) -> Any:
     """One plain thing that a session says of itself; None, and a sentence more, where it is of another kind."""
     value = about.get(name)
-    if value is None or isinstance(value, _PLAIN[name]):
+    if value is None and about:
+        missing.append(f"{ABOUT} does not say {name}.")
+        return None
+    if isinstance(value, _PLAIN[name]) and value in _WITHIN.get(name, (value,)):
         return value
     missing.append(f"{ABOUT} says of {name} what cannot be understood.")
     return None
@@ -175,9 +186,12 @@ def _read_about(file: Path) -> dict[str, Any]:
     about = json.loads(file.read_text(encoding="utf-8"))
     if not isinstance(about, dict):
         raise SessionError(f"{file.name} holds no session.")
-    if about.get("version", 0) > VERSION:
+    version = about.get("version")
+    if not isinstance(version, int) or version < 1:
+        raise SessionError(f"{file.name} names no format of a session; found {version!r}")
+    if version > VERSION:
         raise SessionError(
-            f"{file.name} was written by a newer version of the bench (format {about['version']}, this one reads "
+            f"{file.name} was written by a newer version of the bench (format {version}, this one reads "
             f"{VERSION}); update the bench."
         )
     return migrated(about)
@@ -210,23 +224,34 @@ def migrated(about: dict[str, Any]) -> dict[str, Any]:
     return about
 
 
-def _read_crystals(file: Path) -> tuple[Crystals, list[str]]:
-    """Crystals and their ids. An empty file is an empty batch."""
-    from model.io import read_extxyz
+def _read_crystals(file: Path, missing: list[str]) -> tuple[Crystals, list[str]]:
+    """Crystals and their ids; damaged ones are left out, and said. An empty file is an empty batch."""
+    from model.io import UnreadableError
+    from model.io.extxyz import frames_of, parse_frame
 
-    if not file.read_text(encoding="utf-8").strip():
-        return Crystals.empty(), []
-    crystals, infos = read_extxyz(file)
-    return crystals, [str(info["id"]) for info in infos]
+    found: dict[str, Crystals] = {}
+    frames = list(frames_of(file.read_text(encoding="utf-8")))
+    for frame in frames:
+        with contextlib.suppress(UnreadableError, KeyError):
+            crystal, info = parse_frame(frame)
+            found.setdefault(str(info["id"]), crystal)
+    if lost := len(frames) - len(found):
+        missing.append(f"{lost} of the {len(frames)} crystals in {file.name} cannot be read.")
+    return Crystals.join(list(found.values())) if found else Crystals.empty(), list(found)
 
 
-def _read_table(file: Path) -> "pd.DataFrame":
-    """The table with the kinds of values its columns have."""
+def _read_table(file: Path, missing: list[str]) -> "pd.DataFrame":
+    """The table with the kinds of values its columns have; rows cut off or told twice are left out, and said."""
     import pandas as pd
 
     # only an empty field is unknown: sodium nitride's formula is NaN
     table = pd.read_csv(file, dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=[""])
-    table = table[[name for name in table.columns if name in COLUMNS]]
+    if not {"id", "status"} <= set(table.columns):
+        raise SessionError(f"{file.name} lacks the columns id and status")
+    sound = table["id"].notna() & table["status"].notna() & ~table["id"].duplicated()
+    if not sound.all():
+        missing.append(f"{int((~sound).sum())} rows of {file.name} are cut off or told twice.")
+    table = table[sound][[name for name in table.columns if name in COLUMNS]].reset_index(drop=True)
     for name in FLAGS:
         if name in table:
             table[name] = table[name].astype("boolean")
@@ -243,6 +268,8 @@ def _matched(
     import pandas as pd
 
     if not ids:
+        if table is not None and len(table):
+            missing.append(f"The crystals of {len(table)} rows of the table are gone.")
         return Candidates(crystals=Crystals.empty(), table=pd.DataFrame({"id": pd.Series(dtype=str)}))
     if table is None or set(table["id"]) != set(ids):
         fresh = _described(crystals, ids, constraints)
@@ -266,8 +293,12 @@ def listed(root: Path) -> list[Entry]:
     """Sessions in a folder, the newest first; damaged ones are listed too, and marked."""
     if not root.is_dir():
         return []
-    found = [_entry(folder) for folder in root.iterdir() if folder.is_dir() and (folder / CRYSTALS).exists()]
+    found = [_entry(folder) for folder in root.iterdir() if folder.is_dir() and _is_session(folder)]
     return sorted(found, key=lambda entry: (entry.created or "", entry.name), reverse=True)
+
+
+def _is_session(folder: Path) -> bool:
+    return not folder.name.startswith(".") and any((folder / name).exists() for name in (ABOUT, CRYSTALS))
 
 
 def _entry(folder: Path) -> Entry:
@@ -281,7 +312,7 @@ def _entry(folder: Path) -> Entry:
 
 def delete(folder: Path) -> None:
     """Delete a session's folder. Raises SessionError for a folder that holds no session."""
-    if not (folder / CRYSTALS).exists():
+    if not _is_session(folder):
         raise SessionError(f"{folder} holds no session, so it is not deleted.")
     gone = folder.with_name(f".{folder.name}.deleted")  # out of the list at once, even if deleting takes its time
     folder.replace(gone)

@@ -91,7 +91,7 @@ def numbers(table: "pd.DataFrame", name: str) -> np.ndarray:
 
 
 def _passes(table: "pd.DataFrame", name: str, text: str) -> np.ndarray:
-    text, name = text.strip(), told_by(table, name)
+    text, name = str(text).strip(), told_by(table, name)
     if name not in table:
         return np.zeros(len(table), dtype=bool)
     how = kind(name, table[name])

@@ -1,6 +1,7 @@
 """The comparison panel: two sessions side by side; hidden while there is nothing to compare with."""
 
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as W
@@ -8,8 +9,8 @@ import ipywidgets as W
 from workbench.keeping import session_of
 from workbench.sessions.session import Session
 from workbench.state import State
-from workbench.views import compare, style
-from workbench.widgets.base import Plot
+from workbench.views import code, compare, style
+from workbench.widgets.base import Code, Plot
 from workbench.widgets.panel import Panel, button, guarded, offer
 
 NONE = [("nothing in common", "")]
@@ -29,11 +30,13 @@ class ComparePanel(Panel):
         self.quantity = W.Dropdown(options=NONE, layout=W.Layout(width="190px"), tooltip="Quantity that is compared")
         both = W.HBox([self.text, self.plot])
         both.add_class("mgb-both")
+        self.code = Code(label="Python that draws this figure")
         self.lay_out([both], [
             self.quantity,
+            button("Code", "Show the Python that draws this figure again", self._code),
             button("Match", "Count the crystals that are in both, by structure", self._match),
             button("Close", "Put the comparison away", self._close),
-        ])  # fmt: skip
+        ], [self.code])  # fmt: skip
         self._same: int | None = None
         self.quantity.observe(lambda _: self._draw(), "value")
         self.state.observe(lambda _: self._forget(), ["other", "candidates"])
@@ -42,7 +45,7 @@ class ComparePanel(Panel):
     def here(self) -> Session:
         """What is on the bench now, as a session."""
         folder = self.state.session[0].rstrip("/").split("/")[-1]
-        return session_of(self.state, folder or "on the bench", "")
+        return session_of(self.state, folder or "on the bench")
 
     def _forget(self) -> None:
         self._same = None
@@ -84,6 +87,15 @@ class ComparePanel(Panel):
         rows += f'<tr><th scope="row">Asked of both</th><td colspan="2">{escape("; ".join(alike))}</td></tr>'
         head = f"<tr><td></td><th scope='col'>{escape(here.name)}</th><th scope='col'>{escape(other.name)}</th></tr>"
         return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+
+    @guarded
+    def _code(self, _button: Any) -> None:
+        if self.state.other is None or not self.quantity.value:
+            raise ValueError("Choose a session and a quantity first; then their figure has code.")
+        there = str(Path(self.kept_in()).parent / self.state.other.name)
+        call = f"other = store.load(Path({there!r})).session\nfigure([session, other], {self.quantity.value!r})"
+        view = "from workbench.views.compare import figure"
+        self.show_code(self.code, code.picture(self.kept_in(), view, call))
 
     @guarded
     def _match(self, _button: Any) -> None:

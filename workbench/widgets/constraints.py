@@ -71,6 +71,7 @@ class ConstraintsPanel(Panel):
         self.state.watch(self._show_model, "model", "method")
         self.state.watch(self._show_measured, "model", "method", "steps", "corrections")
         self.state.observe(lambda _: self._fill(self.state.constraints), ["constraints", "steps", "corrections"])
+        self.state.observe(lambda change: None if change["new"] else self._fill(self.state.constraints), "complaint")
         if load:
             self._offer_models()
 
@@ -152,6 +153,7 @@ class ConstraintsPanel(Panel):
             self.guidance.value, self.targets.strengths = strengths(constraints)
             self.count.value, self.seed.value = constraints.count, constraints.seed
             self.steps.value, self.corrections.value = self.state.steps, self.state.corrections
+            self.state.complaint = ""
         finally:
             self._filling = False
         self._warn()
@@ -318,19 +320,26 @@ def strengths(constraints: Constraints) -> tuple[float, dict[str, float]]:
 
 
 def rare_size(constraints: Constraints, taught: Statistics) -> str:
-    """A warning where no training crystal of the asked space group has the asked number of atoms; else empty."""
-    if constraints.space_group is None or constraints.n_atoms is None or not taught.n_atoms_by_space_group:
+    """A warning where no training crystal, of the space group where one is asked, is of the asked size; else empty."""
+    group, groups = constraints.space_group, taught.n_atoms_by_space_group
+    sizes = set(groups.get(group, {})) if group is not None and groups else set(taught.n_atoms)
+    of = f" of space group {group}" if group is not None and groups else ""
+    if not sizes:
+        return f"There is no training crystal{of}." if of else ""
+    low, high = constraints.atom_range if constraints.n_atoms is not None else (1, max(taught.n_atoms, default=1))
+    unit = formula_unit(constraints)
+    if any(low <= size <= high and size % unit == 0 for size in sizes):
         return ""
-    low, high = constraints.atom_range
-    sizes = taught.n_atoms_by_space_group.get(constraints.space_group, {})
-    if any(low <= size <= high for size in sizes):
-        return ""
-    asked = str(low) if low == high else f"{low} to {high}"
-    have = (
-        f"those there have {', '.join(str(n) for n in sorted(sizes)[:12])}"
-        if sizes
-        else "there is none of that group at all"
-    )
-    return (
-        f"No training crystal of space group {constraints.space_group} has {asked} atoms in its primitive cell; {have}."
-    )
+    asked = [str(low) if low == high else f"{low} to {high}"] if constraints.n_atoms is not None else []
+    asked += [f"a multiple of {unit}"] if unit > 1 and low != high else []
+    have = ", ".join(str(n) for n in sorted(sizes)[:12])
+    return f"No training crystal{of} has {', '.join(asked)} atoms in its primitive cell; those there have {have}."
+
+
+def formula_unit(constraints: Constraints) -> int:
+    """How many atoms one unit of the asked formula has; 1 where none is asked."""
+    if not constraints.formula:
+        return 1
+    from pymatgen.core import Composition
+
+    return int(Composition(constraints.formula).reduced_composition.num_atoms)

@@ -12,8 +12,9 @@ import ipywidgets as W
 from model.constraints import Constraints
 from workbench import own
 from workbench.judging import MEASURED
+from workbench.keeping import clear
 from workbench.runs import Run
-from workbench.state import DIFFUSION, OWN, Asked, RunStatus, State, folder_of, no_candidates
+from workbench.state import DIFFUSION, OWN, Asked, RunStatus, State, folder_of
 from workbench.views import code, structure
 from workbench.widgets.base import Code
 from workbench.widgets.model_picker import at_once
@@ -101,10 +102,7 @@ class GeneratePanel(Panel):
         )
 
     def _clear(self) -> None:
-        with self.state.lock:
-            self.state.selection, self.state.chosen, self.state.narrowed = "", (), {}
-            self.state.relaxed, self.state.paths, self.state.scorecard = {}, {}, None
-            self.state.candidates = no_candidates()
+        clear(self.state)
 
     # --- crystals of one's own --------------------------------------------------------------------------------------
 
@@ -198,7 +196,7 @@ class GeneratePanel(Panel):
         if asked.method != OWN:
             state.steps, state.corrections = asked.steps, asked.corrections
             state.method, state.told = asked.method, dict(asked.told)
-            state.constraints = asked.constraints
+            state.constraints, state.complaint = asked.constraints, ""
         self._run(asked)
 
     def _refuse_twice(self) -> None:

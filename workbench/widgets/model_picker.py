@@ -37,7 +37,7 @@ class ModelPicker(W.VBox):
         for box in (self, self.settings):
             box.add_class("mgb-stack")
         self.way.observe(lambda _: self._picked(), "value")
-        self.model.observe(lambda change: self.load(change["new"]), "value")
+        self.model.observe(lambda change: None if self._filling else self.load(change["new"]), "value")
         state.watch(self._show_way, "method", "told")
         state.observe(lambda change: self._opened(change["new"]), "asked")
 
@@ -132,6 +132,11 @@ class ModelPicker(W.VBox):
             loaded = wearing.load(name)
         except Exception as error:  # noqa: BLE001 - a damaged folder fails in many ways; all are said by the panel
             self.about.value = ""
+            if self.state.model is not None and self.model.value.strip() == name:  # the box names what is used
+                self._filling = True
+                self.model.value = self.state.model_name
+                self._filling = False
+                self._tell()
             self._failed(error)
             return
         if self.model.value.strip() != name:  # another was picked meanwhile

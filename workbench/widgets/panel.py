@@ -51,8 +51,8 @@ class Panel(W.VBox):
             self.notice.kind, self.notice.details, self.notice.sentence = kind, details, sentence
 
     def remember(self, key: str, widget: W.Widget, trait: str = "value") -> None:
-        """Keep what an input is set to with the work, and set it again when the work is opened."""
-        name = f"{self.name}.{key}"
+        """Keep what an input is set to with the work, and set it again, or as it was at first, when work is opened."""
+        name, usual = f"{self.name}.{key}", getattr(widget, trait)
 
         def note(change: dict) -> None:
             with self.state.lock:
@@ -60,8 +60,8 @@ class Panel(W.VBox):
                     self.state.figures = self.state.figures | {name: change["new"]}
 
         def recall(_change: dict) -> None:
-            value = self.state.figures.get(name)
-            if value is not None and value != getattr(widget, trait):
+            value = self.state.figures.get(name, usual)
+            if value != getattr(widget, trait):
                 with contextlib.suppress(TraitError):  # what was chosen then cannot be chosen now
                     setattr(widget, trait, value)
 

@@ -5,10 +5,9 @@ from typing import Any
 
 import ipywidgets as W
 
-from workbench.keeping import Keeper, session_of
+from workbench.keeping import Keeper, clear, session_of
 from workbench.report import report
 from workbench.sessions import store
-from workbench.sessions.session import now
 from workbench.state import State
 from workbench.views.hull import known_phases
 from workbench.widgets.base import Code
@@ -30,9 +29,11 @@ class SessionsPanel(Panel):
         self.which.add_class("mgb-wide")
         self.open = button("Open", "Lay this session out on the bench", self._open)
         self.remove = button("Delete", "Delete this session from the disk", self._ask_to_delete)
-        self.beside = button("Compare", "Compare what is on the bench with this session", self._compare)
+        self.beside = button("Compare", "Compare what is on the bench with this session", self._set_beside)
         self.page = button("Report", "Save what is on the bench as one HTML page to hand on", self._report)
         self.files = Code(label="Files")
+        self._doomed: Path | None = None
+        self._trouble = ""
         self.sure = button("Delete for good", "There is no way back", self._delete)
         self.keep = button("Keep it", "Leave the session where it is", self._leave)
         self._doubt = W.HBox([self.sure, self.keep])
@@ -52,8 +53,9 @@ class SessionsPanel(Panel):
         folder, trouble, _ = self.state.session
         if trouble:
             self.say(trouble, "error")
-        elif self.notice.kind == "error":
+        elif self._trouble and self.notice.sentence == self._trouble:  # it could not be kept, and now it is
             self.say("")
+        self._trouble = trouble
         self.set_aside(f"kept in {folder}" if folder and not trouble else "")
         self.refresh()
 
@@ -81,7 +83,7 @@ class SessionsPanel(Panel):
         self.say(" ".join([said, *opened.missing]), "warning" if opened.missing else "info")
 
     @guarded
-    def _compare(self, _button: Any) -> None:
+    def _set_beside(self, _button: Any) -> None:
         opened = store.load(Path(self.which.value))
         self.state.other = opened.session
         said = f"{opened.session.name} stands beside what is on the bench."
@@ -94,7 +96,7 @@ class SessionsPanel(Panel):
             raise ValueError("There is nothing to report yet; generate crystals or open a session first.")
         name = self.keeper.folder.name if self.keeper.folder else "report"
         phases = known_phases(state.reference, state.asked.constraints.required) if state.asked else []
-        session, card = session_of(state, name, now()), state.scorecard
+        session, card = session_of(state, name), state.scorecard
 
         def draw() -> str:
             self.files.download(f"{name}.html", report(session, phases, card).encode(), "text/html")
@@ -104,20 +106,25 @@ class SessionsPanel(Panel):
 
     @guarded
     def _ask_to_delete(self, _button: Any) -> None:
-        self.sure.description = f"Delete {Path(self.which.value).name} for good"
+        self._doomed = Path(self.which.value)
+        self.sure.description = f"Delete {self._doomed.name} for good"
+        self.which.disabled = True  # while it is asked: what is deleted is what the button names
         self._doubt.layout.display, self._buttons.layout.display = "", "none"
 
     @guarded
     def _delete(self, _button: Any) -> None:
-        folder = Path(self.which.value)
+        folder = self._doomed
+        self._leave(None)
+        if folder is None:
+            return
         store.delete(folder)
         if self.keeper.folder == folder:
-            self.keeper.folder = None
-        self._leave(None)
+            clear(self.state)  # else the next click would keep it again
         self.refresh()
         self.say(f"Deleted {folder.name}.")
 
     def _leave(self, _button: Any) -> None:
+        self._doomed, self.which.disabled = None, False
         self._doubt.layout.display, self._buttons.layout.display = "none", ""
 
 

@@ -11,6 +11,7 @@ import traitlets
 
 from model.crystals import Crystals
 from workbench.state import State
+from workbench.views import code
 from workbench.views import structure as view
 from workbench.views.table import verdict
 from workbench.widgets.base import Code, Widget, module
@@ -66,8 +67,10 @@ class StructurePanel(Panel):
             self.path,
             button("PNG", "Save the picture as PNG: relaxed, where it is", self._photograph),
             button("CIF", "Save the crystal as CIF with its space group", self._cif),
+            button("Code", "Show the Python that draws this crystal again", self._code),
         ]
-        self.lay_out([self.scenes], tools, [self.playback, self.facts, self.files])
+        self.code = Code(label="Python that draws this crystal")
+        self.lay_out([self.scenes], tools, [self.playback, self.facts, self.files, self.code])
         self._drawn: tuple[Any, ...] = ()
         self._wanted: tuple[Any, ...] = ()
         self._wake = threading.Condition()
@@ -186,6 +189,22 @@ class StructurePanel(Panel):
         title = RELAXED if RELAXED in crystals else GENERATED
         name = f"{self.state.selection}{'-relaxed' if title == RELAXED else ''}.cif"
         self.files.download(name, cif_text(to_structures(crystals[title])[0]).encode(), "chemical/x-cif")
+
+    @guarded
+    def _code(self, _button: Any) -> None:
+        name = self.state.selection
+        if not self.crystals():
+            raise ValueError("Select a crystal first; then its picture has code.")
+        relaxed, played = name in self.state.relaxed, self.path.value and name in self.state.paths
+        call = [
+            f"crystal = session.relaxed[{name!r}]"
+            if relaxed
+            else f"crystal = session.candidates.crystals[list(session.candidates.table['id']).index({name!r})]",
+            "structure.figure(to_structures(crystal)[0]).show()",
+            *([f"path.figure(path.course(session.paths[{name!r}])).show()"] if played else []),
+        ]
+        views = f"from model.io import to_structures\nfrom workbench.views import {'path, ' if played else ''}structure"
+        self.show_code(self.code, code.picture(self.kept_in(), views, "\n".join(call)))
 
 
 def _toggle(text: str, about: str, *, value: bool) -> W.ToggleButton:

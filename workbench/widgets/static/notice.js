@@ -1,4 +1,4 @@
-/* One sentence under a panel, with the traceback one click away. */
+/* One sentence under a panel, with the traceback one click away; and the panel's keys are kept from JupyterLab. */
 function render({ model, el }) {
   el.classList.add("mgb");
   const line = h("div", { role: "status", "aria-live": "polite" });
@@ -13,6 +13,14 @@ function render({ model, el }) {
     line.replaceChildren(says, close);
   };
   draw();
-  return listen(model, ["sentence", "kind", "details"], draw);
+  // keys pressed in a panel are the panel's: JupyterLab would change or delete the cell below it by the same letters
+  const arrived = setInterval(() => {
+    const panel = el.closest(".mgb-panel");
+    if (!panel) return;
+    clearInterval(arrived);
+    panel.dataset.lmSuppressShortcuts = "true";
+  }, 50);
+  const stop = listen(model, ["sentence", "kind", "details"], draw);
+  return () => { clearInterval(arrived); stop(); };
 }
 export default { render };

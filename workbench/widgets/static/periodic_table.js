@@ -13,6 +13,16 @@ function render({ model, el }) {
       h("i", { class: `mgb-swatch ${key}`, "aria-hidden": "true" }), name));
   const clear = h("button", { class: "mgb-button clear", type: "button", onclick: () => tell(model, { choices: {} }) }, "Clear");
   const head = h("div", { class: "mgb-brushes", role: "radiogroup", "aria-label": "What a click on an element means" }, ...brushes, clear);
+  head.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    const here = brushes.indexOf(event.target);
+    if (!step || here < 0) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const next = brushes[(here + step + brushes.length) % brushes.length];
+    next.focus();
+    next.click();
+  });
   const table = h("div", { class: "mgb-table-of-elements", role: "group", "aria-label": "Periodic table" });
   const buttons = new Map();
 

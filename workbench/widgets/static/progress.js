@@ -81,6 +81,10 @@ function render({ model, el }) {
     lines.replaceChildren(...(run.wanted ? bars(run) : run.says ? [h("div", { class: "line" }, h("span", { "data-said": "phase" }, run.says))] : []));
   };
   const drawScene = () => {
+    el.closest(".mgb-playback")?.querySelectorAll(".widget-play button, .jupyter-widget-play button").forEach((one, i) => {
+      one.title = ["Play or pause", "Stop, back to the beginning", "Play again and again"][i] ?? one.title;
+      one.setAttribute("aria-label", one.title);
+    });
     const scene = model.get("scene");
     preview.style.visibility = scene.positions ? "" : "hidden";  // its place is kept, so that nothing jumps
     paint(canvas, scene, inks(el));

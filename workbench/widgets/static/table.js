@@ -17,6 +17,22 @@ function cell(column, value) {
   return td;
 }
 
+/** Draws a part anew; the input or button that had the focus has it again, with what was typed into it so far. */
+function stay(part, draw) {
+  const had = part.contains(document.activeElement) ? document.activeElement : null;
+  const label = had?.getAttribute("aria-label") ?? had?.dataset.sort;
+  const typed = had?.type === "text" ? [had.value, had.selectionStart, had.selectionEnd] : null;
+  draw();
+  if (!label) return;
+  const again = [...part.querySelectorAll("input, button")].find((one) => (one.getAttribute("aria-label") ?? one.dataset.sort) === label);
+  if (!again) return;
+  again.focus({ preventScroll: true });
+  if (typed) {
+    again.value = typed[0];
+    again.setSelectionRange(typed[1], typed[2]);
+  }
+}
+
 function render({ model, el }) {
   el.classList.add("mgb", "mgb-fill");
   const grid = h("div", { class: "mgb-grid", tabindex: "0", role: "region", "aria-label": "Candidates, scrollable" });
@@ -68,7 +84,7 @@ function render({ model, el }) {
         },
         onkeydown: (event) => event.stopPropagation() })));
     }
-    head.replaceChildren(names, filters);
+    stay(head, () => head.replaceChildren(names, filters));
   };
 
   const drawRows = () => {
@@ -84,7 +100,7 @@ function render({ model, el }) {
         h("td", { class: "choose" }, box), ...columns.map((column, j) => cell(column, values[j])));
     });
     const below = Math.max(0, total - first - rows.length) * ROW;
-    body.replaceChildren(...(first ? [blank(first * ROW)] : []), ...lines, ...(below ? [blank(below)] : []));
+    stay(body, () => body.replaceChildren(...(first ? [blank(first * ROW)] : []), ...lines, ...(below ? [blank(below)] : [])));
     table.setAttribute("aria-rowcount", total);
     const nothing = !model.get("all");
     if (nothing !== (grid.firstChild === empty)) grid.replaceChildren(nothing ? empty : table);
