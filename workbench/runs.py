@@ -151,8 +151,8 @@ class Run:
         if crystals is not None and (progress.done % every == 0 or progress.done in {1, progress.total}):
             last = self._frames[-1][0] if self._frames else 0
             if progress.done < last:  # bad crystals are begun anew
-                self._frames = []
-            if progress.done != last:  # a step's corrections are told under the number of the step before
+                self._frames, last = [], 0
+            if progress.done > last:  # a step's corrections are told under the number of the step before
                 self._frames.append((progress.done, crystals.to("cpu")))
         with self._lock:
             self._status = replace(
