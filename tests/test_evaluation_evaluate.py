@@ -1,9 +1,11 @@
 """From crystals to verdicts, and from a folder to a folder."""
 
+import dataclasses
 import json
 import math
 import shutil
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,13 +14,20 @@ import torch
 from typer.testing import CliRunner
 
 from model.candidates import COLUMNS, Candidates
-from model.crystals import Crystals
+from model.constraints import Constraints
+from model.crystals import MASK, Crystals
+from model.evaluation.account import account
 from model.evaluation.evaluate import evaluate, make_judge
 from model.evaluation.matching import Earlier
+from model.evaluation.obedience import composition_obeyed
 from model.evaluation.reference import BadReferenceError, Reference
+from model.evaluation.report import judge_folder
 from model.evaluation.stages import Stages
-from model.io import read_crystals, read_extxyz, to_structures, write_cif
+from model.io import read_crystals, read_extxyz, to_structures, write_cif, write_extxyz
 from model.relax.chgnet import CHGNetPotential
+from model.relax.potential import Reading
+from model.relax.reading import read
+from model.relax.relaxer import relax
 from model.testing import famous, sound
 
 NAMES = ("rocksalt-NaCl", "rutile-TiO2", "rocksalt-NaCl", "cesium-chloride-CsCl")
@@ -278,3 +287,88 @@ def test_the_authors_own_crystals_are_stable(shared):
     assert card["stable"].n == 10
     assert card["stable"].hits >= 8
     assert np.isfinite(card["energy above hull"].value)
+
+
+# --- what is no crystal, and what no honest potential answers -------------------------------------------------------------
+
+
+class Flat:
+    """Energies of an ideal gas: every crystal rests at once."""
+
+    name = "CHGNet 0.3.0"
+
+    def __call__(self, crystals):
+        n, atoms = len(crystals), len(crystals.numbers)
+        zeros = torch.zeros(atoms, dtype=torch.float64)
+        return Reading(energy=-5.0 * crystals.n_atoms.double(), forces=zeros[:, None].expand(-1, 3).clone(),
+                       stress=torch.zeros(n, 3, 3, dtype=torch.float64), moments=zeros, declined={})
+
+
+@pytest.mark.parametrize("damage", ["cell", "position", "element"])
+def test_one_that_is_no_crystal_is_named_and_the_others_are_judged(damage):
+    good, odd = famous("rocksalt-NaCl"), famous("cesium-chloride-CsCl")
+    odd = {
+        "cell": lambda: odd.replace(cell=odd.cell * float("nan")),
+        "position": lambda: odd.replace(frac=odd.frac * float("inf")),
+        "element": lambda: odd.replace(numbers=odd.numbers.clamp_min(MASK)),
+    }[damage]()
+    judged = evaluate(Crystals.join([good, odd]), potential=Flat(), ids=["good", "odd"])
+    table = judged.candidates.table.set_index("id")
+    assert table["status"].to_dict() == {"good": "judged", "odd": "failed"}
+    assert "Not judged: " in table.loc["odd", "reason"]
+    assert table.loc["odd", ["unique", "novel", "sun"]].isna().all()
+    assert judged.scorecard.missing.keys() == {"odd"}
+
+
+@pytest.mark.parametrize("answer", [None, "short", "voigt"])
+def test_an_answer_of_another_shape_is_declined_by_name(answer):
+    class Odd(Flat):
+        def __call__(self, crystals):
+            right = super().__call__(crystals)
+            if 55 not in crystals.numbers:
+                return right
+            parts = {name: getattr(right, name) for name in ("energy", "forces", "stress", "moments")} | {"declined": {}}
+            spoilt = {"short": {"energy": right.energy[:0]}, "voigt": {"stress": torch.zeros(len(crystals), 6)}}
+            return None if answer is None else SimpleNamespace(**(parts | spoilt[answer]))
+
+    found = read(Odd(), Crystals.join([famous("rocksalt-NaCl"), famous("cesium-chloride-CsCl"), famous("fcc-Cu")]))
+    assert set(found.declined) == {1}
+    assert "was wanted" in found.declined[1]
+    assert found.energy.isfinite().tolist() == [True, False, True]
+
+
+def test_a_cell_that_turns_into_no_number_is_a_verdict():
+    class Violent(Flat):
+        def __call__(self, crystals):
+            right = super().__call__(crystals)
+            return dataclasses.replace(right, forces=right.forces + 1e200, stress=right.stress + 1e200)
+
+    relaxed = relax(famous("rocksalt-NaCl"), Violent())
+    assert not relaxed.energy.isfinite().any()
+    assert relaxed.reasons[0]
+    assert relaxed.crystals.cell.isfinite().all()
+
+
+def test_nothing_is_claimed_of_a_range_that_nobody_measured():
+    wish = Constraints(count=1, targets={"ml_bulk_modulus": (300.0, 400.0)})
+    card = evaluate(famous("rocksalt-NaCl"), potential=Flat(), constraints=wish).scorecard
+    assert not [name for name in card.metrics if "in range" in name]
+
+
+def test_what_is_measured_afterwards_is_scored_and_its_columns_explained(tmp_path):
+    write_extxyz(tmp_path / "crystals.extxyz", famous("rocksalt-NaCl"), [{"id": "a"}])
+    reading = read_crystals(tmp_path / "crystals.extxyz")
+    asked = dataclasses.replace(account(reading), constraints=Constraints(count=1, targets={"ml_bulk_modulus": (300.0, 400.0)}))
+    measures = [lambda evaluation, _: dataclasses.replace(evaluation, candidates=evaluation.candidates.learn(ml_bulk_modulus=[350.0]))]
+    card = judge_folder(reading, tmp_path / "out", potential=Flat(), reference=Reference.shipped(), accounted=asked, measures=measures)
+    assert card["error to target ml_bulk_modulus"].value == 0.0
+    assert card["ml_bulk_modulus in range"].hits == 1
+    assert card["ml_bulk_modulus, median"].value == 350.0
+    told = json.loads((tmp_path / "out" / "columns.json").read_text())
+    assert told["ml_bulk_modulus"]["unit"] == COLUMNS["ml_bulk_modulus"].unit == "GPa"
+
+
+def test_an_element_outside_the_palette_is_not_as_asked_and_stops_nothing():
+    row = {"chemical_system": "O-U", "n_atoms": 3, "formula": "UO2"}
+    assert not composition_obeyed(row, Constraints(chemical_system="Li-O"))
+    assert not composition_obeyed(row, Constraints())

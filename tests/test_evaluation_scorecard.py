@@ -245,3 +245,24 @@ def test_what_was_asked_is_compared_with_what_came():
     again = score(rows, made=4, missing={}, reference="ref", energy_model="springs", matcher="m", constraints=point)
     assert again["error to target dft_mag_density"].value == pytest.approx((0.05 + 0.05 + 0.2) / 3)
     assert "dft_mag_density in range" not in again.metrics
+
+
+@pytest.mark.parametrize(("ids", "missing", "said"), [
+    (["a", "a"], {}, "a is in the table twice"), (["a", "b"], {"a": "lost"}, "named as missing and is in the table"),
+    (["a", "b"], {"c": " "}, "without a reason"),
+])
+def test_nobody_is_counted_twice_or_missed_in_silence(ids, missing, said):
+    table = pd.DataFrame({"id": ids, "status": "judged"})
+    with pytest.raises(ScorecardError, match=said):
+        score(table, made=len(ids) + len(missing), missing=missing, reference="r", energy_model="e", matcher="m")
+
+
+@pytest.mark.parametrize("name", ["rocksalt-NaCl", "rutile-TiO2", "perovskite-SrTiO3"])
+def test_a_pairing_is_found_whatever_the_shift_of_the_whole(name):
+    one = famous(name)
+    shaken = one.replace(frac=one.frac + 0.01 * torch.randn(one.frac.shape, generator=torch.Generator().manual_seed(3), dtype=one.frac.dtype))
+    order = torch.randperm(len(one.numbers), generator=torch.Generator().manual_seed(4))
+    near = paired_displacement(one, shaken)
+    for shift in (0.0, 0.17, 0.29, 0.5):
+        moved = shaken.replace(frac=(shaken.frac[order] + shift) % 1, numbers=shaken.numbers[order])
+        assert paired_displacement(one, moved) == pytest.approx(near, abs=1e-4)

@@ -120,3 +120,30 @@ def test_an_unknown_format_is_refused(table, tmp_path):
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": 99}))
     with pytest.raises(BadReferenceError, match="format 99"):
         Reference.load(tmp_path / "ref")
+
+
+def test_a_hull_of_ones_own_is_read_as_people_write_it_and_its_bad_rows_are_named(tmp_path):
+    table = tmp_path / "hull.csv"
+    table.write_text("formula,formation_energy_per_atom,kind\nFe4O6,-1.6,\nONi,-1.2,phase\nXx2,-1.0,phase\nLi2O,x,phase\nNaCl,,phase\nMgO,-3.0,weird\n")
+    said = run("build", table, "--out", tmp_path / "ref")
+    assert said.exit_code == 0, said.output
+    reference = Reference.load(tmp_path / "ref")
+    assert sorted(reference.hull.formula) == ["Fe2O3", "NiO"]
+    assert reference.knows_formula("Fe2O3")
+    assert reference.knows_formula("NiO")
+    assert reference.knows_formula("O2"), "an element lies on every hull that holds it"
+    named = dict(reference.about["skipped"])
+    assert set(named) == {f"hull.csv, row {row}" for row in (2, 3, 4, 5)}
+    assert "hull or phase" in named["hull.csv, row 5"]
+
+
+def test_crystals_without_a_name_are_kept_under_their_rows(tmp_path):
+    pd.DataFrame({"material_id": [None, None, "mine"], "cif": [cif(name) for name in NAMES[:3]]}).to_csv(tmp_path / "some.csv", index=False)
+    assert run("build", tmp_path / "some.csv", "--out", tmp_path / "ref").exit_code == 0
+    known = Reference.load(tmp_path / "ref").known
+    assert sorted(known.id(row) for row in range(len(known))) == ["mine", "some.csv:0", "some.csv:1"]
+
+
+def test_a_system_of_any_known_elements_can_be_asked_for():
+    assert "Kr" in run("show", "--system", "Kr").output
+    assert "holds nothing of Xx" in run("show", "--system", "Li-Xx").output

@@ -62,6 +62,10 @@ def with_field(name, change):
         (with_field("energy", lambda c, e: e + torch.arange(len(c))), "batch"),
         (with_field("energy", lambda c, e: e + 9 * torch.zeros(len(c)).index_add_(0, c.owner, c.frac[:, 0].float())), "f"),
         (with_field("forces", lambda _, f: f * torch.nan), "not-a-number"),
+        (with_field("forces", lambda c, f: f * torch.where(c.owner == len(c) - 1, 1.3, 1.0)[:, None]), "energy of crystal"),
+        (with_field("forces", lambda c, f: f * (1 + 2.0 * (c.frac.abs() > 1).any(1))[:, None]), "changes a force"),
+        (with_field("stress", lambda _, s: s + torch.diag(torch.tensor([0.0, 0.3, 0.0]))), "stress"),
+        (with_field("stress", lambda _, s: s + 0.3 * torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])), "stress"),
     ],
 )
 def test_the_examiner_catches(lennard_jones, spoil, complaint):

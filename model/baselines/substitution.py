@@ -158,9 +158,10 @@ class Substitution:
         without_space_group(constraints, "Substitution")
         if not self._fitting(constraints):
             kinds = f" of {len(constraints.required)} elements" if constraints.required else ""
+            low, high = _sizes(constraints)
             raise ConstraintError(
-                f"None of the {len(self.prototypes)} prototypes{kinds} fits what was asked; allow more atoms, or take "
-                "the prototypes of a reference with structures."
+                f"None of the {len(self.prototypes)} prototypes{kinds} has {low} to {high} atoms; allow more "
+                "(--atoms 1:100), or take the prototypes of a reference with structures."
             )
         if constraints.required:
             self.listed(constraints, constraints.count)
@@ -206,7 +207,7 @@ class Substitution:
 
     def _fitting(self, constraints: Constraints) -> list[Prototype]:
         """Prototypes of the size and number of elements that are asked for."""
-        low, high = constraints.atom_range if constraints.n_atoms is not None else (1, MOST_ATOMS)
+        low, high = _sizes(constraints)
         kinds = {len(constraints.required)} if constraints.required else range(1, len(constraints.palette) + 1)
         return [p for p in self.prototypes if low <= p.n_atoms <= high and p.kinds in kinds]
 
@@ -235,6 +236,10 @@ def _gives(prototype: Prototype, elements: Sequence[str], constraints: Constrain
     if constraints.formula is None:
         return True
     return reduced(dict(zip(elements, prototype.counts, strict=True))) == reduced(parse_formula(constraints.formula))
+
+
+def _sizes(constraints: Constraints) -> tuple[int, int]:
+    return constraints.atom_range if constraints.n_atoms is not None else (1, MOST_ATOMS)
 
 
 def _likes(prototype: Prototype, palette: Sequence[str], draw: np.random.Generator) -> tuple[str, ...]:

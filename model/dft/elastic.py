@@ -13,6 +13,7 @@ from model.properties.elastic import Elasticity, deformations, moduli, nothing
 from model.shapes import Float
 
 TABLE, TENSORS, CRYSTALS = "candidates.csv", "elastic_tensors.json", "crystals.extxyz"
+NOT_YET = " has no vasprun.xml yet."
 _KILOBAR = -0.1  # VASP's stress in kB, positive where the cell wants to grow, in GPa with the other sign
 
 
@@ -77,7 +78,7 @@ def write(folder: Path, found: Mapping[str, Elasticity], out: Path) -> None:
 def _stress(place: Path) -> Float[np.ndarray, "3 3"]:
     run = vasprun(place)
     if run is None:
-        raise ResultError(f"{place.name} has no vasprun.xml yet.")
+        raise ResultError(f"{place.name}{NOT_YET}")
     if not run.converged:
         raise ResultError(f"{place.name} did not converge.")
     return np.array(run.ionic_steps[-1]["stress"], dtype=float) * _KILOBAR

@@ -75,8 +75,9 @@ class HandOverError(ValueError):
 def write(crystals: Crystals, names: Sequence[str], out: Path, *, calculation: str = RELAX) -> Path:
     """Write the inputs for some crystals to a new folder, whole or not at all.
 
-    Raises HandOverError for a calculation that is not known, for no crystals, and for elements without settings;
-    FileExistsError where the folder exists.
+    Crystals of elements without settings are left out; the folder's dft.json names them under `left_out`.
+    Raises HandOverError for a calculation that is not known, and where no crystal is left; FileExistsError where the
+    folder exists.
     """
     from model.io import to_structures, write_extxyz
 
@@ -91,10 +92,19 @@ def write(crystals: Crystals, names: Sequence[str], out: Path, *, calculation: s
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
+        left_out: dict[str, str] = {}
         for folder, name, structure in zip(folders, names, to_structures(crystals), strict=True):
-            _one(draft / folder, str(name), structure, calculation)
+            try:
+                _one(draft / folder, str(name), structure, calculation)
+            except HandOverError as error:
+                left_out[str(name)] = str(error)
+                shutil.rmtree(draft / folder, ignore_errors=True)
+        kept = [row for row, name in enumerate(names) if str(name) not in left_out]
+        if not kept:
+            raise HandOverError(next(iter(left_out.values())))
+        crystals, names, folders = crystals[kept], [names[row] for row in kept], [folders[row] for row in kept]
         write_extxyz(draft / RECORD, crystals, [{"id": str(name)} for name in names])
-        told = _manifest(names, folders, crystals, calculation)
+        told = _manifest(names, folders, crystals, calculation) | {"left_out": left_out}
         (draft / MANIFEST).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
         what = _README.format(what=_WHAT[calculation], name=out.name)
         (draft / "README.txt").write_text(what, encoding="utf-8")
@@ -211,9 +221,9 @@ def handed_over(folder: Path) -> tuple[Crystals, list[str]]:
 
 def pick(crystals: Crystals, names: Sequence[str], chosen: Sequence[str]) -> tuple[Crystals, list[str]]:
     """The chosen ones, in the order in which they were chosen. Raises HandOverError for a name that is not there."""
-    places = {str(name): row for row, name in enumerate(names)}
+    places, chosen = {str(name): row for row, name in enumerate(names)}, list(dict.fromkeys(chosen))
     if strange := [name for name in chosen if name not in places]:
         raise HandOverError(
             f"There is no crystal {', '.join(strange)} here; names are {', '.join(list(places)[:5])} and so on."
         )
-    return crystals[torch.tensor([places[name] for name in chosen])], list(chosen)
+    return crystals[torch.tensor([places[name] for name in chosen])], chosen

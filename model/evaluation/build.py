@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from model.elements import NUMBERS
 from model.evaluation import entries as computed_entries
 from model.evaluation import known
 from model.evaluation.entries import BadEntryError, Computed, Stored
@@ -30,6 +31,8 @@ _NAMES = {
     "material_id": "id", "e_above_hull": "energy_above_hull", "formation_energy_per_atom": "formation_energy",
     "pretty_formula": "formula",
 }  # fmt: skip
+
+KINDS = ("hull", "phase")  # of a hull table
 
 
 class Entry(NamedTuple):
@@ -140,20 +143,66 @@ def _is_table(file: Path) -> bool:
 
 
 def _take_table(file: Path, source: Source) -> None:
+    import pandas as pd
+
     table = _read_table(file).rename(columns=_NAMES)
     if "cif" in table.columns:
-        ids = table["id"] if "id" in table.columns else [f"{file.name}:{row}" for row in range(len(table))]
+        numbered = [f"{file.name}:{row}" for row in range(len(table))]
+        ids = table["id"].fillna(pd.Series(numbered)) if "id" in table.columns else numbered
         energies = [_numbers(table, column) for column in ("formation_energy", "energy_above_hull")]
         rows = zip(ids, table["cif"], *energies, strict=True)
         source.entries.extend(Entry(str(name), str(cif), *known_energies) for name, cif, *known_energies in rows)
     elif {"formula", "formation_energy"} <= set(table.columns):
         table["kind"] = table["kind"] if "kind" in table.columns else "phase"
-        source.hull.append(table[["formula", "formation_energy", "kind"]].dropna())
+        source.hull.append(_hull_rows(file, table[["formula", "formation_energy", "kind"]], source))
     else:
         raise BadReferenceError(
             f"{file.name} has neither a column cif (crystals) nor formula and formation_energy_per_atom (a hull); "
             f"its columns are {', '.join(map(str, table.columns[:8]))}."
         )
+
+
+def _hull_rows(file: Path, table: "pd.DataFrame", source: Source) -> "pd.DataFrame":
+    """Phases with their formulas as the house writes them; rows that say no phase are passed over by name."""
+    import pandas as pd
+
+    rows = []
+    for row, (formula, energy, kind) in enumerate(table.itertuples(index=False)):
+        try:
+            rows.append((_reduced(str(formula)), _energy(energy), _kind(kind)))
+        except ValueError as error:
+            source.skipped.append(Skipped(f"{file.name}, row {row}", f"{formula}: {error}."))
+    return pd.DataFrame(rows, columns=["formula", "formation_energy", "kind"])
+
+
+def _energy(told: object) -> float:
+    try:
+        energy = float(told)
+    except (TypeError, ValueError):
+        energy = float("nan")
+    if not np.isfinite(energy):
+        raise ValueError(f"a formation energy is a number, found {told!r}")
+    return energy
+
+
+def _reduced(formula: str) -> str:
+    from pymatgen.core import Composition
+
+    try:
+        composition = Composition(formula)
+    except Exception as error:  # pymatgen refuses in many ways
+        raise ValueError("no formula") from error
+    if not composition or not {str(element) for element in composition} <= set(NUMBERS):
+        raise ValueError("no formula of known elements")
+    return composition.reduced_formula
+
+
+def _kind(told: object) -> str:
+    if told is None or told == "" or (isinstance(told, float) and np.isnan(told)):  # not said
+        return "phase"
+    if told not in KINDS:
+        raise ValueError(f"its kind is {' or '.join(KINDS)}, found {told!r}")
+    return str(told)
 
 
 def _read_table(file: Path) -> "pd.DataFrame":

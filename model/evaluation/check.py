@@ -15,7 +15,7 @@ from model.evaluation.hull import STABLE, HullTable
 from model.evaluation.reference import BadReferenceError, Reference
 from model.execution import Progress, Watch, silent
 from model.relax.potential import Potential
-from model.relax.relaxer import read
+from model.relax.reading import read
 from model.shapes import Float
 
 if TYPE_CHECKING:

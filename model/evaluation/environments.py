@@ -68,9 +68,11 @@ def _neighbours(crystal: Crystals) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     from pymatgen.optimization.neighbors import find_points_in_spheres
 
     cell = np.ascontiguousarray(crystal.cell[0].double().numpy())
-    cart = np.ascontiguousarray((crystal.frac.double().numpy() % 1.0) @ cell)
-    volume = abs(np.linalg.det(cell)) if np.isfinite(cell).all() else np.nan
-    if not np.isfinite(cart).all() or not 1e-3 < volume / len(cart) < 1e6:
+    frac = crystal.frac.double().numpy()
+    if not (np.isfinite(frac).all() and np.isfinite(cell).all()):
+        raise ValueError("A cell or position that is no finite number has no surroundings to tell of.")
+    cart, volume = np.ascontiguousarray((frac % 1.0) @ cell), abs(np.linalg.det(cell))
+    if not 1e-3 < volume / len(cart) < 1e6:
         raise ValueError(f"A cell of {volume:.3g} Å³ with {len(cart)} atoms has no surroundings to tell of.")
     radius = 5.0
     while True:

@@ -12,6 +12,7 @@ import torch
 from model.candidates import Candidates
 from model.constraints import Constraints
 from model.crystals import Crystals
+from model.elements import NUMBERS
 from model.evaluation.environments import KnownEnvironments
 from model.evaluation.hull import STABLE
 from model.evaluation.matching import Earlier, Matcher, Nearest, Probe, families, nearest, probe
@@ -26,7 +27,8 @@ from model.properties.composition import balanced
 from model.properties.magnetism import magnetic_density
 from model.properties.supply_risk import hhi
 from model.relax.potential import Potential
-from model.relax.relaxer import Memory, Relaxation, Relaxed, gather, read, relaxing, remembering
+from model.relax.reading import read
+from model.relax.relaxer import Memory, Relaxation, Relaxed, gather, relaxing, remembering
 from model.shapes import Float
 
 _NAMES = [
@@ -76,6 +78,8 @@ class Judge:
         structure = to_structures(crystal)[0]
         symbol, number = space_group(structure)
         composition = structure.composition
+        amounts = composition.get_el_amt_dict()
+        decided = set(amounts) <= set(NUMBERS)
         return {
             "id": name,
             "formula": composition.reduced_formula,
@@ -85,12 +89,12 @@ class Judge:
             "space_group_number": number,
             "space_group_tight": space_group(structure, TIGHT)[1],
             "volume": float(structure.volume),
-            "density": float(structure.density) if structure.volume > 0 else float("nan"),
+            "density": float(structure.density) if decided and structure.volume > 0 else float("nan"),
             "structure_valid": geometry_valid(crystal),
-            "novel_system": not self.reference.hull.knows_system(composition.get_el_amt_dict()),
-            "composition_valid": balanced(composition.get_el_amt_dict()),
-            "hhi_score": _number(hhi(composition.get_el_amt_dict())),
-            "hhi_production": _number(hhi(composition.get_el_amt_dict(), of="production")),
+            "novel_system": not self.reference.hull.knows_system(amounts),
+            "composition_valid": balanced(amounts),
+            "hhi_score": _number(hhi(amounts) if decided else None),
+            "hhi_production": _number(hhi(amounts, of="production") if decided else None),
         }
 
     def verdict(self, crystal: Crystals, relaxed: Relaxed, name: str, *, was_relaxed: bool = True) -> Verdict:
@@ -116,6 +120,8 @@ class Judge:
         with self.stages("matching"):
             columns |= self._novelty(ready, reasons)
         columns["reason"] = " ".join(reason for reason in reasons if reason)
+        if failed:  # what it never came to rest as is neither new nor known
+            columns |= {"novelty": "", "novel": None, "nearest_known": None, "nearest_distance": float("nan")}
         return Verdict(row=relaxed.row, columns=columns, relaxed=relaxed, probe=ready)
 
     def _geometry(self, crystal: Crystals, final: Crystals, relaxed: Relaxed, moved: bool) -> dict[str, Any]:
@@ -229,6 +235,19 @@ def evaluate(
     )  # fmt: skip
 
 
+def scored_again(
+    evaluation: Evaluation, missing: Mapping[str, str], constraints: Constraints | None, *, known: int
+) -> Evaluation:
+    """The evaluation with the scorecard of its table as it is now, after more was measured; its notes stay."""
+    card = evaluation.scorecard
+    again = score(
+        evaluation.candidates.table, made=card.made, missing=missing, reference=card.reference,
+        energy_model=card.energy_model, matcher=card.matcher, relaxed=card.relaxed, notes=card.notes,
+        constraints=constraints, known=known, others=evaluation.others,
+    )  # fmt: skip
+    return replace(evaluation, scorecard=again)
+
+
 def set_columns(
     probes: Sequence[Probe], formation: Float[np.ndarray, " crystals"], reference: Reference,
     groups: Sequence[Sequence[str]],
@@ -301,7 +320,17 @@ def settle(verdicts: Sequence[Verdict], earlier: Earlier) -> list[Verdict]:
 
     `earlier` remembers them, so the next batch of a run is settled against this one.
     """
-    return [_settled(verdict, earlier.first_like(verdict.probe)) for verdict in verdicts]
+    return [
+        _no_one(verdict)
+        if verdict.columns["status"] == "failed"
+        else _settled(verdict, earlier.first_like(verdict.probe))
+        for verdict in verdicts
+    ]
+
+
+def _no_one(verdict: Verdict) -> Verdict:
+    """A crystal that could not be judged is neither unique nor a twin, and no other is compared with it."""
+    return replace(verdict, columns={**verdict.columns, "unique": None, "sun": None})
 
 
 def _settled(verdict: Verdict, twin: str | None) -> Verdict:

@@ -22,13 +22,16 @@ def fingerprint(crystal: Crystals) -> UInt8[np.ndarray, " pairs_shell"]:
 
     Raises ValueError where the cell is no cell.
     """
-    frac, cell = crystal.frac.double().numpy() % 1.0, crystal.cell[0].double().numpy()
+    frac, cell = crystal.frac.double().numpy(), crystal.cell[0].double().numpy()
+    if not (np.isfinite(frac).all() and np.isfinite(cell).all()):
+        raise ValueError("A cell or position that is no finite number has no fingerprint.")
+    frac = frac % 1.0
     numbers = crystal.numbers.numpy()
     kinds, species = np.unique(numbers, return_inverse=True)
     counts = np.bincount(species)
     volume = abs(np.linalg.det(cell))
     spacing = (volume / len(numbers)) ** (1 / 3)
-    if not np.isfinite(frac).all() or not 1e-3 < spacing < 1e3:
+    if not 1e-3 < spacing < 1e3:
         raise ValueError(f"A cell of {volume:.3g} Å³ with {len(numbers)} atoms has no fingerprint.")
     radius = 1.35 * (SHELL * volume / counts.min() * 3 / (4 * np.pi)) ** (1 / 3)
     while True:

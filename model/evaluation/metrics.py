@@ -93,18 +93,28 @@ def paired_displacement(generated: Crystals, relaxed: Crystals) -> float:
     two cells, with the mean drift taken out; so neither the strain of the cell nor a shift of the whole counts. Both
     hold the same atoms, so there always is a pairing. Source: Zeni et al., equation D47. NaN where a cell is no cell.
     """
-    from scipy.optimize import linear_sum_assignment
-
     start, end = (c.frac.double().numpy() for c in (generated, relaxed))
     cell = (generated.cell[0].double() + relaxed.cell[0].double()).numpy() / 2
     numbers = generated.numbers.numpy()
     if not all(np.isfinite(values).all() for values in (start, end, cell)):
         return math.nan
-    drift, best = np.zeros(3), math.inf
+    unlike = numbers[:, None] != relaxed.numbers.numpy()[None, :]
+    kinds, many = np.unique(numbers, return_counts=True)
+    rare = kinds[many.argmin()]
+    first = start[numbers == rare][0]  # where the whole may have gone: one atom of the rarest kind, to any of its kind
+    starts = [np.zeros(3), *(end[relaxed.numbers.numpy() == rare] - first)]
+    return min(_paired_from(drift, start, end, cell, unlike) for drift in starts)
+
+
+def _paired_from(drift: np.ndarray, start: np.ndarray, end: np.ndarray, cell: np.ndarray, unlike: np.ndarray) -> float:
+    """The root-mean-square displacement that pairing and drift in turn come to from a drift in fractions."""
+    from scipy.optimize import linear_sum_assignment
+
+    best = math.inf
     for _ in range(10):
         vectors = _shortest(end[None, :] - start[:, None] - drift, cell)  # n, n, 3 in fractions
         cost = ((vectors @ cell) ** 2).sum(-1)
-        cost[numbers[:, None] != relaxed.numbers.numpy()[None, :]] = 1e9
+        cost[unlike] = 1e9
         atom, partner = linear_sum_assignment(cost)
         found = vectors[atom, partner]
         drift = drift + found.mean(0)

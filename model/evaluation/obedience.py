@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from model.constraints import Constraints, Target, parse_formula, parse_system, reduced
+from model.constraints import Constraints, Target, parse_formula, reduced
 from model.shapes import Float
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def learn_obedience(table: "pd.DataFrame", constraints: Constraints) -> "pd.Data
 
 def composition_obeyed(row: Mapping[str, Any], constraints: Constraints) -> bool:
     """Whether a judged row keeps every hard constraint: elements, formula, number of atoms."""
-    system = parse_system(str(row["chemical_system"]))
+    system = frozenset(str(row["chemical_system"]).split("-"))
     if constraints.chemical_system is not None and system != constraints.chemical_system:
         return False
     if not system <= constraints.palette:

@@ -16,6 +16,7 @@ from model.shapes import Float
 if TYPE_CHECKING:
     import pandas as pd
 
+MEASURED = ("ml_bulk_modulus", "ml_mag_density", "ml_band_gap", "hhi_score")
 CLOSE = 0.076  # Å: what 95 % of the paper's crystals stay within when relaxed
 
 
@@ -59,6 +60,7 @@ def all_rates(
         "symmetry": _symmetry(good),
         "displacement in relaxing": _displacement(good),
         "what was asked": _obedience(good, asked, constraints),
+        "properties": _properties(good),
     }
     return [
         replace(metric, family=family)
@@ -207,6 +209,7 @@ def _obedience(good: "pd.DataFrame", asked: int, constraints: Constraints | None
     hit, stable = np.ones(len(good), dtype=bool), _numbers(good, "energy_above_hull") <= STABLE
     for name, target in ({} if constraints is None else constraints.targets).items():
         if (found := obtained(good, name)) is None:
+            hit = None if target.low < target.high else hit  # nobody knows whether that range is met
             continue
         column, values = found
         label = COLUMNS[column].label if column in COLUMNS else column
@@ -216,11 +219,24 @@ def _obedience(good: "pd.DataFrame", asked: int, constraints: Constraints | None
                     COLUMNS[column].unit if column in COLUMNS else "", least=0)  # fmt: skip
         if target.low < target.high:
             yield _rate(f"{name} in range", f"{label} within {wish}", off == 0, len(good))
-            hit &= off == 0
-    if constraints is not None and any(t.low < t.high for t in constraints.targets.values()):
+            hit = None if hit is None else hit & (off == 0)
+    if hit is not None and constraints is not None and any(t.low < t.high for t in constraints.targets.values()):
         new = _true(good, "unique") & _true(good, "novel")
         yield _rate("stable and in range", "stable, every asked range met", stable & hit, asked)
         yield _rate("S.U.N. and in range", "S.U.N., every asked range met", stable & hit & new, asked)
+
+
+def _properties(good: "pd.DataFrame") -> Iterator[Metric | None]:
+    """Where the middle of each property lies that was measured of the crystals."""
+    for name in MEASURED:
+        values = _numbers(good, name) if name in good else np.zeros(0)
+        values = values[np.isfinite(values)]
+        if not len(values):
+            continue
+        low, middle, high = (float(value) for value in np.percentile(values, (25, 50, 75)))
+        words = f"median of {COLUMNS[name].label.lower()}; the brackets hold the middle half of the crystals"
+        yield Metric(name=f"{name}, median", definition=words, value=middle, low=low, high=high, n=len(values),
+                     unit=COLUMNS[name].unit)  # fmt: skip
 
 
 def _true(table: "pd.DataFrame", column: str) -> np.ndarray:

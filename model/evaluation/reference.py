@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -98,6 +99,9 @@ class Reference:
 
     def knows_formula(self, formula: str) -> bool:
         """Whether a crystal of this reduced formula is known to exist, with its structure or without."""
+        element = re.fullmatch(r"([A-Z][a-z]?)\d*", formula)  # one alone lies on the hull and is known
+        if element and self.hull.knows_system([element[1]]):
+            return True
         return formula in self.hull.formulas or len(self.known.rows(formula)) > 0
 
     def elemental(self, energy_model: str) -> Mapping[str, float]:

@@ -2,12 +2,13 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model.candidates import COLUMNS
 from model.evaluation.account import Account, account
-from model.evaluation.evaluate import Evaluation, evaluate
+from model.evaluation.evaluate import Evaluation, evaluate, scored_again
 from model.evaluation.matching import Matcher
 from model.evaluation.means import Means
 from model.evaluation.reference import Reference
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from model.io import Reading
 
 TABLE, CARD, RELAXED, CIFS = "candidates.csv", "scorecard.json", "relaxed.extxyz", "cif"
+UNITS = "columns.json"  # what each column of the table is, its unit, and where it comes from
 HULLS = "hulls.csv"  # written where more than one reference was asked
 
 
@@ -63,6 +65,8 @@ def judge_folder(
         )  # fmt: skip
         for measure in measures:
             evaluation = measure(evaluation, means)
+        if measures:  # which may have found what was asked for
+            evaluation = scored_again(evaluation, accounted.missing, accounted.constraints, known=len(reference.known))
     write(evaluation, out, skipped=reading.skipped)
     means.end()
     return evaluation.scorecard
@@ -79,6 +83,7 @@ def write(evaluation: Evaluation, out: Path, *, skipped: Sequence[tuple[str, str
     (draft / CIFS).mkdir(parents=True)
     table = evaluation.candidates.table
     table.to_csv(draft / TABLE, index=False)
+    (draft / UNITS).write_text(json.dumps(_units(table.columns), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     card = evaluation.scorecard.to_json() | {"skipped": [list(one) for one in skipped]}
     (draft / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if evaluation.others:
@@ -92,6 +97,11 @@ def write(evaluation: Evaluation, out: Path, *, skipped: Sequence[tuple[str, str
     for name, structure in zip(table["id"], to_structures(relaxation.crystals), strict=True):
         write_cif(draft / CIFS / f"{_file_name(str(name))}.cif", structure)
     draft.rename(out)
+
+
+def _units(columns: Iterable[str]) -> dict[str, dict[str, str]]:
+    known = {name: COLUMNS[name] for name in columns if name in COLUMNS}
+    return {name: {"label": one.label, "unit": one.unit, "about": one.about} for name, one in known.items()}
 
 
 def _others(evaluation: Evaluation) -> "pd.DataFrame":

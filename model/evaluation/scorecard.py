@@ -98,6 +98,12 @@ def score(
             f"{made} crystals were made, {len(table)} are in the table and {len(missing)} are named as missing: "
             f"{abs(made - len(table) - len(missing))} unaccounted for. A rate would mean nothing; name them first."
         )
+    if "id" in table and (twice := table["id"][table["id"].duplicated()].tolist()):
+        raise ScorecardError(f"{twice[0]} is in the table twice; every crystal needs a name of its own.")
+    if both := sorted(set(missing) & set(table.get("id", ()))):
+        raise ScorecardError(f"{both[0]} is named as missing and is in the table; it can be one of the two.")
+    if silent := sorted(name for name, reason in missing.items() if not str(reason).strip()):
+        raise ScorecardError(f"{silent[0]} is named as missing without a reason; say why.")
     failed = table[table["status"] == "failed"]
     gone = {**missing, **dict(zip(failed["id"], failed["reason"], strict=True))}
     fine = (table["status"] != "failed").to_numpy(dtype=bool)

@@ -6,6 +6,7 @@ import warnings
 from contextlib import suppress
 from io import StringIO
 
+import numpy as np
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Composition, Structure
 from pymatgen.io.cif import CifParser, CifWriter
@@ -18,6 +19,8 @@ from model.io.text import UnreadableError, first_line, write_text
 
 def space_group(structure: Structure, symprec: float = 0.1) -> tuple[str, int]:
     """International symbol and number of the space group within `symprec` Å; ("P1", 1) where none can be found."""
+    if not np.isfinite(structure.lattice.matrix).all() or not np.isfinite(structure.frac_coords).all():
+        return "P1", 1  # spglib would end the process
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -91,6 +94,8 @@ def parse_disordered(text: str) -> Structure:
 
 def _plain(structure: Structure) -> Structure:
     """The same crystal of neutral elements: charges and isotopes would keep equal crystals from matching."""
+    if not np.isfinite(structure.lattice.matrix).all() or not np.isfinite(structure.frac_coords).all():
+        raise UnreadableError("not a number", "its cell or a coordinate is not a finite number.")
     return Structure(structure.lattice, numbers_of(structure), structure.frac_coords)
 
 

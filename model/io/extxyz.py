@@ -103,6 +103,8 @@ def parse_frame(frame: str) -> tuple[Crystals, dict[str, Any]]:
     except Exception as error:  # whatever a damaged text makes ASE raise, the text is the reason
         raise UnreadableError("unreadable", f"not readable as extended XYZ, perhaps truncated ({first_line(error)}).") \
             from error
+    if not np.isfinite(atoms.cell.array).all() or not np.isfinite(atoms.positions).all():
+        raise UnreadableError("not a number", "its cell or a coordinate is not a finite number.")
     known = dict(atoms.info)
     if atoms.calc is not None:  # ASE files names like `energy` under a calculator
         known |= {name: value for name, value in atoms.calc.results.items() if np.ndim(value) == 0}

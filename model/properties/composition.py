@@ -3,6 +3,8 @@
 import warnings
 from collections.abc import Mapping
 
+from model.elements import NUMBERS
+
 
 def balanced(composition: Mapping[str, float]) -> bool:
     """Whether a composition passes SMACT: neutral with known oxidation states, anions the more electronegative.
@@ -10,6 +12,8 @@ def balanced(composition: Mapping[str, float]) -> bool:
     A single element and an alloy of metals pass. Oxidation states are SMACT's own of 2014, as in MatterGen's
     `comp_validity`. Source: Davies et al., J. Open Source Softw. 4, 1361 (2019).
     """
+    if not set(composition) <= set(NUMBERS):  # an undecided atom has no charge to balance
+        return False
     if len(composition) == 1:
         return True
     from pymatgen.core import Composition

@@ -15,7 +15,8 @@ import torch
 from model.crystals import Crystals
 from model.execution import INLINE, Watch, silent
 from model.relax.potential import GPA, Potential
-from model.relax.relaxer import Memory, read, relax
+from model.relax.reading import read
+from model.relax.relaxer import Memory, relax
 from model.shapes import Float
 
 # Of each of the six strain states: the smallest stencil that centres the slope. Strains are as large as those of the

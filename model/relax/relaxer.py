@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from model.crystals import Crystals
-from model.execution import INLINE, Cancelled, Progress, Watch, silent
+from model.execution import INLINE, Progress, Watch, silent
 from model.relax import fire
-from model.relax.potential import Potential, Reading, join, silence
+from model.relax.potential import Potential, Reading
+from model.relax.reading import read
 from model.shapes import Bool, Float, Int
 
 FMAX, STEPS = 0.05, 500
@@ -149,38 +150,12 @@ def gather(done: list[Relaxed], potential: str) -> Relaxation:
     )
 
 
-def read(potential: Potential, crystals: Crystals) -> Reading:
-    """What the potential says, whatever it does: those on which it raises or answers NaN are declined by name."""
-    try:
-        reading = potential(crystals)
-    except Cancelled:
-        raise
-    except Exception as error:  # noqa: BLE001 - a stranger's potential; halving the batch finds the culprits
-        if len(crystals) == 1:
-            return silence(crystals, f"{potential.name} raised {type(error).__name__}: {error}")
-        half = len(crystals) // 2
-        return join([read(potential, crystals[:half]), read(potential, crystals[half:])], [half, len(crystals) - half])
-    broken = ~_finite(reading, crystals)
-    declined = dict.fromkeys(torch.nonzero(broken)[:, 0].tolist(), f"{potential.name} answered with not-a-number")
-    declined |= dict(reading.declined)
-    energy = reading.energy.double().clone()
-    energy[list(declined)] = torch.nan
-    return Reading(
-        energy=energy, forces=reading.forces.double(), stress=reading.stress.double(),
-        moments=reading.moments.double(), declined=declined,
-    )  # fmt: skip
-
-
-def _finite(reading: Reading, crystals: Crystals) -> Bool[Tensor, " batch"]:
-    atoms = torch.zeros(len(crystals)).index_add_(0, crystals.owner, (~reading.forces.isfinite().all(1)).float())
-    return (atoms == 0) & reading.energy.isfinite() & reading.stress.isfinite().all(2).all(1)
-
-
 @dataclass
 class _Entry:
     """What is remembered of a crystal while it falls."""
 
     row: int
+    start: Crystals
     volume: float
     steps: int = 0
     frames: list[Crystals] | None = None
@@ -206,7 +181,7 @@ class _Work:
             fresh = self._enter(crystals, waiting, int(pool.n_atoms.sum()))
             if fresh:
                 volumes = torch.linalg.det(crystals[fresh].cell.double()).abs().tolist()
-                entries += [self._entry(row, volume) for row, volume in zip(fresh, volumes, strict=True)]
+                entries += [self._entry(row, crystals[row], volume) for row, volume in zip(fresh, volumes, strict=True)]
                 pool = fire.Falling.join([pool, fire.start(crystals[fresh])])
             here = pool.crystals
             reading = read(self.potential, here)
@@ -250,8 +225,8 @@ class _Work:
             fresh.append(waiting.popleft())
         return fresh
 
-    def _entry(self, row: int, volume: float) -> _Entry:
-        return _Entry(row, volume, 0, [], []) if self.trajectories else _Entry(row, volume)
+    def _entry(self, row: int, start: Crystals, volume: float) -> _Entry:
+        return _Entry(row, start, volume, 0, [], []) if self.trajectories else _Entry(row, start, volume)
 
     def _verdict(self, entry: _Entry, place: int, here: Crystals, reading: Reading, force: float) -> Relaxed | None:
         """The crystal's verdict if it is done, None while it still falls."""
@@ -267,8 +242,10 @@ class _Work:
                 if not reason:
                     entry.steps += 1
                     return None
+        whole = bool(here.cell[place].isfinite().all() & here.frac[here.owner == place].isfinite().all())
         return Relaxed(
-            row=entry.row, crystal=here[place], energy=float(reading.energy[place]), force=force,
+            row=entry.row, crystal=here[place] if whole else entry.start, force=force,
+            energy=float(reading.energy[place]) if whole else float("nan"),
             converged=converged, steps=entry.steps, reason=reason, path=_path(entry),
             moments=reading.moments[here.owner == place],
         )  # fmt: skip

@@ -30,11 +30,15 @@ def write(
         crystals, names = _chosen(run, only, best)
         work = _flow(crystals, names, elastic=elastic) if flow else None
         inputs.write(crystals, names, out, calculation=inputs.ELASTIC if elastic else inputs.RELAX)
+        left_out = inputs.manifest(out).get("left_out", {})
         if work is not None:
             (out / "flow.json").write_text(work, encoding="utf-8")
     except (ValueError, OSError, ImportError) as error:
         raise fail(str(error)) from error
-    typer.echo(f"{len(names)} crystals are in {out}, each in a folder; README.txt says how to run VASP (run.sh).")
+    for reason in left_out.values():
+        typer.echo(f"Warning: left out: {reason}", err=True)
+    many = len(names) - len(left_out)
+    typer.echo(f"{many} crystals are in {out}, each in a folder; README.txt says how to run VASP (run.sh).")
     typer.echo("POTCAR files are licensed and not written: POTCAR.spec names them.")
     typer.echo(f"Read the results back with: workbench dft read {out}")
 
@@ -83,6 +87,8 @@ def _read_elastic(folder: Path, out: Path, *, judged: bool) -> None:
         raise ValueError("Elastic calculations give moduli and no energy; leave --reference and --elements out.")
 
     found = elastic.read(folder)
+    if all(one.reason.endswith(elastic.NOT_YET) for one in found.values()):
+        raise ValueError(f"No calculation in {folder} has ended yet; run VASP with run.sh first.")
     elastic.write(folder, found, out)
     typer.echo(f"{'id':24}{'bulk':>8}{'shear':>8}{'anisotropy':>12}  GPa, ions relaxed")
     for name, one in found.items():

@@ -1,5 +1,6 @@
 """`workbench evaluate`: relax crystals, measure them against the hull, and tell which are unique and novel."""
 
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,6 +85,9 @@ def evaluate(
             )  # fmt: skip
     except KeyboardInterrupt:
         raise fail("Stopped. What has come to rest is kept: the same command goes on from there.", code=130) from None
+    except BrokenExecutor as error:
+        raise fail("A worker process ended unexpectedly, perhaps for want of memory. What has come to rest is kept: "
+                   "the same command goes on from there, with --workers 1 in this process.") from error
     except (ValueError, OSError, ImportError) as error:
         raise fail(str(error)) from error
     typer.echo(str(card))

@@ -46,19 +46,26 @@ def show(
     system: Annotated[str | None, typer.Option(help="Also how well a chemical system is known, as Li-O.")] = None,
 ) -> None:
     """Tell what a reference holds."""
-    from model.constraints import parse_system
     from model.evaluation.check import coverage
 
     try:
         found = _reference(folder)
         typer.echo(_summary(found))
         if system:
-            elements = parse_system(system)
+            elements = _elements(system, found)
             known, bare = coverage(found.hull, sorted(elements))
             typer.echo(f"{system}: {known} phases known in it and its subsystems; in {bare} of these none")
             typer.echo(found.hull.entries(elements).to_string(index=False))
     except ValueError as error:
         raise fail(str(error)) from error
+
+
+def _elements(system: str, known: "Reference") -> frozenset[str]:
+    """Elements of a system, any that the reference holds. Raises ValueError for others."""
+    elements = frozenset(part.strip() for part in system.split("-"))
+    if strange := sorted(elements - known.hull.elements):
+        raise ValueError(f"The reference holds nothing of {', '.join(strange)}; a system is written Li-O.")
+    return elements
 
 
 @app.command("check")
