@@ -179,7 +179,11 @@ def test_from_the_periodic_table_to_a_cif_on_disk(bench, browser):
     page.get_by_role("button", name="Copy as code").click()
     page.wait_for_selector(".mgb-hull:has-text('known phases')")
 
-    # the run; the kernel stays free while it goes on
+    # the run; the kernel stays free while it goes on, and nothing jumps
+    places = """[...document.querySelectorAll('.mgb-panel')].filter((one) => one.clientHeight).map((one) => [one.className, one.clientHeight,
+        one.getBoundingClientRect().top - document.querySelector('.mgb-bench').getBoundingClientRect().top])"""
+    page.wait_for_selector("text=chemical_system='O-Sr-Ti'", state="hidden")
+    before_run = page.evaluate(places)
     page.get_by_role("button", name="Generate").click()
     page.wait_for_selector("tr[data-id]", timeout=60_000)
     page.wait_for_function("['Done', 'Stopped'].some((end) => document.querySelector('[data-said=phase]')?.textContent.startsWith(end))", timeout=120_000)
@@ -189,6 +193,7 @@ def test_from_the_periodic_table_to_a_cif_on_disk(bench, browser):
     rows = page.locator("tr[data-id]")
     assert rows.count() == COUNT
     assert page.locator(".mgb-notice-line.error").count() == 0
+    assert page.evaluate(places) == before_run
 
     # selecting draws
     _, before = view.colours(".mgb-structure .mgb-body")
@@ -201,6 +206,11 @@ def test_from_the_periodic_table_to_a_cif_on_disk(bench, browser):
     assert rows.first.get_attribute("aria-selected") == "true"
     page.keyboard.press("ArrowDown")
     page.wait_for_function("document.querySelectorAll('tr[data-id]')[1].getAttribute('aria-selected') === 'true'")
+    cells = page.locator(".jp-Cell").count()
+    for key in ("a", "b", "x", "m"):  # which JupyterLab takes for commands of the cell
+        page.keyboard.press(key)
+    page.wait_for_timeout(300)
+    assert (page.locator(".jp-Cell").count(), rows.count()) == (cells, COUNT)
     view.keep("bench-selected")
     page.get_by_role("button", name="Labels", exact=True).click()
     page.wait_for_function("document.querySelectorAll('.mgb-scene .tooltip').length > 4")

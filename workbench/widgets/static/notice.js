@@ -13,12 +13,13 @@ function render({ model, el }) {
     line.replaceChildren(says, close);
   };
   draw();
-  // keys pressed in a panel are the panel's: JupyterLab would change or delete the cell below it by the same letters
+  // keys pressed in a panel are the panel's: JupyterLab would change or delete the cell below it by the same letters,
+  // unless what has the focus says itself that it takes no shortcuts
   const arrived = setInterval(() => {
     const panel = el.closest(".mgb-panel");
     if (!panel) return;
     clearInterval(arrived);
-    panel.dataset.lmSuppressShortcuts = "true";
+    panel.addEventListener("focusin", (event) => (event.target.dataset.lmSuppressShortcuts = "true"));
   }, 50);
   const stop = listen(model, ["sentence", "kind", "details"], draw);
   return () => { clearInterval(arrived); stop(); };
