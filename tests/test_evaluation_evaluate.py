@@ -372,3 +372,9 @@ def test_an_element_outside_the_palette_is_not_as_asked_and_stops_nothing():
     row = {"chemical_system": "O-U", "n_atoms": 3, "formula": "UO2"}
     assert not composition_obeyed(row, Constraints(chemical_system="Li-O"))
     assert not composition_obeyed(row, Constraints())
+
+
+def test_an_element_is_never_called_novel():
+    table = evaluate(Crystals.join([famous("fcc-Cu"), famous("hcp-Mg")]), potential=Flat(), ids=["Cu", "Mg"]).candidates.table
+    assert not (table["novelty"] == "novel").any()
+    assert table["reason"].str.contains("element, whose usual structure|Not new").all()

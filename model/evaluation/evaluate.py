@@ -167,7 +167,9 @@ class Judge:
 
     def _novelty(self, ready: Probe, reasons: list[str]) -> dict[str, Any]:
         near = nearest(ready, self.reference.known, self.matcher)
-        verdict = _novelty(near, formula_known=self.reference.knows_formula(ready.formula))
+        verdict = _novelty(
+            near, formula_known=self.reference.knows_formula(ready.formula), element=len(ready.composition) == 1
+        )
         reasons.append(why_not_new(verdict, near, ready, has_structures=self.reference.has_structures))
         return {
             "novelty": verdict,
@@ -391,9 +393,10 @@ def matcher_name(judge: Judge) -> str:
     return f"{judge.matcher.name} for uniqueness; formula and fingerprint for novelty (a reference without structures)"
 
 
-def _novelty(near: Nearest | None, *, formula_known: bool) -> str:
-    if near is None:
-        return "undecided" if formula_known else "novel"
+def _novelty(near: Nearest | None, *, formula_known: bool, element: bool = False) -> str:
+    """An element is never called novel: references hold some of its structures, and often lack the usual one."""
+    if near is None or (element and near.matches is False):
+        return "undecided" if formula_known or element else "novel"
     return {True: "known", False: "novel", None: "undecided"}[near.matches]
 
 

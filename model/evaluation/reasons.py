@@ -30,6 +30,8 @@ def why_not_new(verdict: str, near: Nearest | None, ready: Probe, *, has_structu
         return ""
     if near is None:
         return f"Novelty undecided: {ready.formula} is known to exist, but no structure of it is in the reference."
+    if near.matches is False:
+        return f"Novelty undecided: {ready.formula} is an element, whose usual structure may not be in the reference."
     if not np.isfinite(near.distance):
         how = "the ordered matcher compares no such" if has_structures else "this reference has no structures"
         return f"Novelty undecided: {ready.formula} is known as the disordered {near.id}, and {how}."
