@@ -290,6 +290,32 @@ def test_a_new_run_gets_a_folder_of_its_own(tmp_path, crystals):
     assert [entry.made for entry in store.listed(tmp_path / "sessions")] == [2, 2]
 
 
+def test_what_a_new_run_or_another_session_displaces_is_kept_as_it_was_at_last(tmp_path, crystals, session):
+    """Even where it is displaced before the keeper, which writes every second or so, has come round to it."""
+    state, generate, sessions = bench(tmp_path, crystals)
+    state.constraints = Constraints(count=3)
+    generate.start.click()
+    assert state.worker.wait(20)
+    sessions.keeper.keep()
+    first, last = sessions.keeper.folder, state.candidates.learn(ml_band_gap=[1.0, 2.0, 3.0])
+    state.candidates = last
+    generate.start.click()
+    assert state.worker.wait(20)
+    state.candidates = state.candidates.learn(ml_band_gap=[7.0, 8.0, 9.0])
+    store.save(session, tmp_path / "sessions" / "another")
+    sessions.keeper.open(tmp_path / "sessions" / "another", store.load(tmp_path / "sessions" / "another"))
+    sessions.keeper.keep()
+    kept = {entry.folder: store.load(entry.folder) for entry in store.listed(tmp_path / "sessions")}
+    assert all(opened.missing == () for opened in kept.values())
+    gaps = {folder: opened.session.candidates.table.get("ml_band_gap") for folder, opened in kept.items()}
+    assert gaps.pop(first).tolist() == [1.0, 2.0, 3.0]
+    assert gaps.pop(tmp_path / "sessions" / "another") is None
+    (second,) = gaps.values()
+    assert second.tolist() == [7.0, 8.0, 9.0]
+    assert {len(opened.session.relaxed) for folder, opened in kept.items() if folder.name != "another"} == {3}
+    sessions.keeper.close()
+
+
 def test_crystals_of_another_model_are_not_gone_on_with(tmp_path, crystals):
     from types import SimpleNamespace
 

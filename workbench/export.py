@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ class Origin:
     model_hash: str = ""
     steps: int = 0
     corrections: int = 0
+    told: Mapping[str, str] = field(default_factory=dict)
     reference: str = ""
     scorecard: str = ""
 
@@ -63,7 +64,7 @@ class Origin:
         """All but the scorecard, which has a file of its own."""
         plain = ("method", "model", "model_hash", "steps", "corrections", "reference")
         told = {name: getattr(self, name) for name in plain}
-        return {"constraints": self.constraints.to_json(), **told}
+        return {"constraints": self.constraints.to_json(), **told, "told": dict(self.told)}
 
 
 def select(candidates: Candidates, chosen: Sequence[str], relaxed: Mapping[str, Crystals]) -> Selection:

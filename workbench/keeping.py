@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from model.candidates import Candidates
 from workbench.runs import unsettled
 from workbench.sessions import store
 from workbench.sessions.session import Session, name_for, now
@@ -50,9 +51,10 @@ def session_of(state: State, name: str) -> Session:
 def clear(state: State) -> None:
     """Take all crystals off the bench, and what was asked of them; the constraints stay."""
     with state.lock:
+        state.candidates = no_candidates()  # first: who keeps them still finds beside them what belongs to them
         state.selection, state.chosen, state.narrowed = "", (), {}
         state.relaxed, state.paths, state.scorecard, state.asked = {}, {}, None, None
-        state.candidates, state.begun, state.run = no_candidates(), "", RunStatus()
+        state.begun, state.run = "", RunStatus()
 
 
 def lay_out(session: Session, state: State) -> None:
@@ -109,6 +111,7 @@ class Keeper:
         self.folder: Path | None = None
         self.trouble = ""
         self._at_rest: Any = None  # candidates of a damaged session: kept again once there are others
+        self._left: list[tuple[Path, Session]] = []  # what has left the bench since the last write
         self._there: dict[str, Any] = {}
         self._dirty = threading.Event()
         self._writing = threading.Lock()
@@ -123,12 +126,18 @@ class Keeper:
         Raises RuntimeError while a run is under way.
         """
         with self.state.lock:  # at once: else the one might be written into the folder of the other
+            self._remember(self.state.candidates)
             lay_out(opened.session, self.state)
             if not opened.asked:  # nobody knows of what, so it cannot be gone on with
                 self.state.asked, self.state.run = None, replace(self.state.run, phase="done")
             self.folder = None if opened.missing else folder
             self._at_rest = self.state.candidates if opened.missing else None
             self.state.session = (str(self.folder or ""), "", self.state.session[2] + 1)
+
+    def forget(self) -> None:
+        """What is on the bench is not to be kept again, unless it changes."""
+        with self.state.lock:
+            self.folder, self._at_rest = None, self.state.candidates
 
     def keep(self) -> None:
         """Write now, if there is anything to keep. Raises SessionError where it cannot be written."""
@@ -137,6 +146,11 @@ class Keeper:
 
     def _keep(self) -> None:
         state = self.state
+        with state.lock:
+            left, self._left = self._left, []
+        for folder, session in left:
+            self._there = {}
+            store.save(session, folder)
         with state.lock:  # a new run empties the state under this lock: never write that into the folder of the old one
             if not len(state.candidates) or state.candidates is self._at_rest:
                 return
@@ -164,6 +178,13 @@ class Keeper:
             store.TABLE: (folder, _Same(table)),
         }
 
+    def _remember(self, candidates: Candidates) -> None:
+        """What leaves the bench is kept as it is now, though it is written a moment later."""
+        if len(candidates) and candidates is not self._at_rest:
+            asked = self.state.asked
+            folder = self.folder or self._free(name_for(asked.constraints if asked else self.state.constraints))
+            self._left.append((folder, replace(session_of(self.state, folder.name), candidates=candidates)))
+
     def _free(self, name: str) -> Path:
         folder, n = self.root / name, 2
         while folder.exists():
@@ -172,6 +193,7 @@ class Keeper:
 
     def _note(self, change: dict) -> None:
         if change["name"] == "candidates" and not len(change["new"]):
+            self._remember(change["old"])
             self.folder = None  # a new run began; it gets a folder of its own
         self._dirty.set()
 

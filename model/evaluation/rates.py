@@ -109,8 +109,8 @@ def _newness(good: "pd.DataFrame", reference: int | None) -> Iterator[Metric | N
     unique, novel, n = _true(good, "unique"), _true(good, "novel"), len(good)
     undecided = (good["novelty"] == "undecided").to_numpy(dtype=bool)
     known = (good["novelty"] == "known").to_numpy(dtype=bool)
-    yield _rate("unique", "no earlier crystal of the set matches it", unique, n)
-    yield _rate("novel", "no structure of the reference matches it; undecided is not novel", novel, n)
+    yield _rate("unique", "no earlier crystal of the set matches it; of those judged", unique, n)
+    yield _rate("novel", "no structure of the reference matches it; undecided is not novel; of those judged", novel, n)
     yield _rate("novelty undecided", "its formula is known without structures, or fingerprints leave it open",
                 undecided, n)  # fmt: skip
     yield _rate("novel and unique", "both", unique & novel, n)

@@ -70,7 +70,8 @@ def export(
         chosen = kit.select(kept.candidates, kept.chosen, kept.relaxed)
         folder = kit.write(chosen, out, origin=kit.Origin(
             constraints=kept.constraints, method=kept.method, model=kept.model_name, model_hash=kept.model_hash,
-            steps=kept.steps, corrections=kept.corrections, reference=kept.reference, scorecard=kept.scorecard,
+            steps=kept.steps, corrections=kept.corrections, told=kept.told, reference=kept.reference,
+            scorecard=kept.scorecard,
         ))  # fmt: skip
     except (ValueError, OSError) as error:
         raise talk.fail(str(error)) from error

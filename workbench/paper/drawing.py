@@ -7,7 +7,8 @@ from pathlib import Path
 def draw(path: Path, preset: str = "shipped") -> None:
     """Execute a notebook where it lies and keep its outputs in it, whole or not at all.
 
-    Nothing of the machine is kept: no times, no names of kernels. Raises nbclient's CellExecutionError where a cell
+    Nothing of the machine is kept: no times, no names of kernels, nothing that libraries say of themselves on the error
+    stream. Raises nbclient's CellExecutionError where a cell
     fails; the notebook is then left as it was.
     """
     import nbformat
@@ -30,6 +31,9 @@ def draw(path: Path, preset: str = "shipped") -> None:
         os.environ.pop("PRESET")
         if before is not None:
             os.environ["PRESET"] = before
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr"]
     partial = path.with_name(f".{path.name}.part")
     nbformat.write(notebook, partial)
     partial.replace(path)

@@ -187,6 +187,7 @@ class CandidatesPanel(Panel):
             model_hash=asked.model_hash if asked else "",
             steps=asked.steps if asked else state.steps,
             corrections=asked.corrections if asked else state.corrections,
+            told=asked.told if asked else state.told,
             reference=str(getattr(state.reference, "name", "")),
             scorecard=str(state.scorecard or ""),
         )

@@ -119,6 +119,7 @@ class SessionsPanel(Panel):
             return
         store.delete(folder)
         if self.keeper.folder == folder:
+            self.keeper.forget()
             clear(self.state)  # else the next click would keep it again
         self.refresh()
         self.say(f"Deleted {folder.name}.")
