@@ -93,15 +93,18 @@ class Teaching(pl.LightningModule):
     def _losses(self, network: nn.Module, split: str, batch: Batch, seed: int, *, dropout: bool) -> Losses:
         clean = self.crystals[split][batch.rows]
         streams = Streams(seed, batch.rows, torch.full_like(batch.rows, batch.step))
-        noised = self.diffusion.corrupt(clean, self._times(streams), streams)
+        noised = self.diffusion.corrupt(clean, self._times(streams, split), streams)
         conditions = self._conditions(split, batch.rows, streams, dropout=dropout)
         output = network(noised.noisy, noised.t, conditions)
         return self.diffusion.loss(self.diffusion.read(output, noised.noisy, noised.t), noised)
 
-    def _times(self, streams: Streams) -> Float[Tensor, " batch"]:
-        """Uniform; where the recipe says so spread evenly over the batch, each crystal with its own share of [0, 1)."""
+    def _times(self, streams: Streams, split: str = "train") -> Float[Tensor, " batch"]:
+        """Uniform; spread evenly over the batch, a share of [0, 1) for each crystal, unless the recipe says plain.
+
+        Held-out crystals are always told evenly, so that recipes compare.
+        """
         uniform, batch = streams.uniform()[:, 0], len(streams)
-        if self.recipe.times == "plain":
+        if self.recipe.times == "plain" and split == "train":
             return training_times(uniform)
         return training_times((torch.arange(batch, device=uniform.device) + uniform) / batch)
 
