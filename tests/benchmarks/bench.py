@@ -92,12 +92,12 @@ def rows(n: int = 5000) -> None:
 def cancelling(model: str, amid: str, times: int, **targets: float) -> None:
     """From pressing Cancel to the end of the run, amid what CHGNet does with crystals of up to 20 atoms."""
     from model.constraints import Constraints
-    from workbench import methods, wearing
+    from workbench import judging, methods, wearing
     from workbench.state import State
 
-    state = State(reference=methods.reference())
+    state = State(reference=judging.reference())
     state.model, state.steps = wearing.load(model), 16
-    methods.potential()
+    judging.potential()
     waits = []
     for seed in range(times):
         run = methods.begin(state, Constraints(count=8, seed=seed, n_atoms=(16, 20), targets=targets)).start()
