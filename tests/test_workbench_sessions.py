@@ -575,3 +575,18 @@ def test_what_the_figures_show_comes_back_and_their_code_draws_it(tmp_path, crys
     assert (plots.quantity.value, plots.against.value) == ("density", "energy_above_hull")
     assert (structure.size.value, structure.shown["bonds"].value, hull.system.value) == (3, False, system)
     again.keeper.close()
+
+
+def test_opening_a_session_without_crystals_leaves_the_one_on_the_bench_whole(session, tmp_path, crystals):
+    root = tmp_path / "sessions"
+    for name in ("a", "b"):
+        store.save(session, root / name)
+    (root / "b" / store.CRYSTALS).unlink()
+    _, _, sessions = bench(tmp_path, crystals)
+    for name in ("a", "b"):
+        sessions.keeper.open(root / name, store.load(root / name))
+    sessions.keeper.keep()
+    kept = store.load(root / "a")
+    assert kept.missing == ()
+    assert (len(kept.session.relaxed), kept.session.chosen) == (len(session.relaxed), session.chosen)
+    sessions.keeper.close()

@@ -126,7 +126,9 @@ class Keeper:
         Raises RuntimeError while a run is under way.
         """
         with self.state.lock:  # at once: else the one might be written into the folder of the other
-            self._remember(self.state.candidates)
+            if not self.state.run.busy:
+                self._remember(self.state.candidates)
+                self._at_rest = self.state.candidates  # remembered: not once more, amid what is laid out
             lay_out(opened.session, self.state)
             if not opened.asked:  # nobody knows of what, so it cannot be gone on with
                 self.state.asked, self.state.run = None, replace(self.state.run, phase="done")
@@ -134,10 +136,12 @@ class Keeper:
             self._at_rest = self.state.candidates if opened.missing else None
             self.state.session = (str(self.folder or ""), "", self.state.session[2] + 1)
 
-    def forget(self) -> None:
-        """What is on the bench is not to be kept again, unless it changes."""
+    def forget(self, folder: Path) -> None:
+        """A folder is not to be written again; what is on the bench out of it only once it changes."""
         with self.state.lock:
-            self.folder, self._at_rest = None, self.state.candidates
+            self._left = [one for one in self._left if one[0] != folder]
+            if self.folder == folder:
+                self.folder, self._at_rest = None, self.state.candidates
 
     def keep(self) -> None:
         """Write now, if there is anything to keep. Raises SessionError where it cannot be written."""
@@ -146,11 +150,11 @@ class Keeper:
 
     def _keep(self) -> None:
         state = self.state
-        with state.lock:
-            left, self._left = self._left, []
-        for folder, session in left:
+        for one in list(self._left):
             self._there = {}
-            store.save(session, folder)
+            store.save(one[1], one[0])
+            with state.lock:  # only now: what could not be written is tried again
+                self._left = [other for other in self._left if other is not one]
         with state.lock:  # a new run empties the state under this lock: never write that into the folder of the old one
             if not len(state.candidates) or state.candidates is self._at_rest:
                 return

@@ -169,8 +169,8 @@ def _why(error: Exception) -> str:
 def _told(about: Mapping[str, Any], name: str, missing: list[str]) -> Any:
     """One plain thing that a session says of itself; None, and a sentence more, where it is of another kind."""
     value = about.get(name)
-    if value is None and about:
-        missing.append(f"{ABOUT} does not say {name}.")
+    if value is None:
+        missing += [f"{ABOUT} does not say {name}."] if about else []
         return None
     if isinstance(value, _PLAIN[name]) and value in _WITHIN.get(name, (value,)):
         return value

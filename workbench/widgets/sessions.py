@@ -117,9 +117,12 @@ class SessionsPanel(Panel):
         self._leave(None)
         if folder is None:
             return
+        here = self.keeper.folder == folder
+        if here and self.state.run.busy:
+            raise RuntimeError("Its run is under way; cancel it before the session is deleted.")
+        self.keeper.forget(folder)
         store.delete(folder)
-        if self.keeper.folder == folder:
-            self.keeper.forget()
+        if here:
             clear(self.state)  # else the next click would keep it again
         self.refresh()
         self.say(f"Deleted {folder.name}.")
